@@ -1,0 +1,99 @@
+"""What every quality model offers: preprocessing, a score in native MOS units and, where it has them, levels.
+
+Shape suffixes: N images, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 5
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a decoded RGB photo becomes model input: resized to ``height`` x ``width``, / 255, - mean, / std."""
+
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class MosScale:
+    """The native range of a data set's mean opinion scores (KonIQ-10k 1 to 5, SPAQ 0 to 100)."""
+
+    low: float
+    high: float
+
+    def from_levels(self, level_score: Tensor) -> Tensor:
+        """Map a mean level (1 to 5) to this scale; for SPAQ the inverse of MOS / 25 + 1 (models of You et al.)."""
+        return self.low + (level_score - 1) * ((self.high - self.low) / (LEVELS - 1))
+
+    def to_levels(self, mos: Tensor) -> Tensor:
+        """Map MOS on this scale to a mean level, 1 to 5."""
+        return 1 + (mos - self.low) * ((LEVELS - 1) / (self.high - self.low))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A batch of predictions: ``score_N`` in native MOS units, ``levels_N5`` probabilities or None."""
+
+    score_N: Tensor
+    levels_N5: Tensor | None
+
+
+class QualityModel(nn.Module, ABC):
+    """A no-reference quality model.
+
+    ``forward`` takes the output of ``normalise``, so that pixels can be zeroed in between (Section 4.1 of the paper).
+    """
+
+    preprocessing: Preprocessing
+    mos_scale: MosScale
+
+    def normalise(self, pixels_NHWC: Tensor) -> Tensor:
+        """uint8 RGB (N, H, W, 3) to float32 model input (N, 3, H, W)."""
+        mean = torch.tensor(self.preprocessing.mean, device=pixels_NHWC.device)
+        std = torch.tensor(self.preprocessing.std, device=pixels_NHWC.device)
+        scaled = (pixels_NHWC.float() / 255 - mean) / std
+        return scaled.permute(0, 3, 1, 2)
+
+    @abstractmethod
+    def forward(self, images_NCHW: Tensor) -> Prediction:
+        """Predict the quality of normalised images."""
+
+
+class QualityHead(nn.Module):
+    """Turns one feature vector into five level probabilities or one score, in native MOS units.
+
+    ``target_mean`` and ``target_std`` standardise a scalar target inside the model; they travel with its weights.
+    """
+
+    def __init__(self, mos_scale: MosScale, levels: bool) -> None:
+        super().__init__()
+        self.mos_scale = mos_scale
+        self.levels = levels
+        middle, spread = (mos_scale.low + mos_scale.high) / 2, (mos_scale.high - mos_scale.low) / 4
+        self.register_buffer("target_mean", torch.tensor(float(middle)))
+        self.register_buffer("target_std", torch.tensor(float(spread)))
+        self.register_buffer("level_values", torch.arange(1.0, LEVELS + 1), persistent=False)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the layer before this one must give."""
+        return LEVELS if self.levels else 1
+
+    def forward(self, raw: Tensor) -> Prediction:
+        """Raw outputs (N, 5) or (N, 1) to a prediction, in the precision of ``raw`` (float32 at least)."""
+        raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
+        if self.levels:
+            levels_N5 = raw.softmax(-1)
+            mean_level_N = (levels_N5 * self.level_values.to(raw.dtype)).sum(-1)
+            return Prediction(self.mos_scale.from_levels(mean_level_N), levels_N5)
+        return Prediction(self.target_mean + self.target_std * raw[:, 0], None)

@@ -1,0 +1,163 @@
+"""TRIQ: a CNN's feature matrix read by a small transformer encoder, with the positional mask of the paper.
+
+Architecture from J. You and J. Korhonen, "Transformer for image quality assessment" (ICIP 2021) and its public
+code (github.com/junyongyou/triq, src/models/transformer_iqa.py); the mask from Section 2 of "Half of an image is
+enough for quality assessment" (arXiv 2301.12891).
+
+Shape suffixes: N images, C channels, H and W rows and columns, T tokens (quality token first), D width,
+A heads, E width of one head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from halfiqa_ray.config import TriqSettings
+from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
+
+# Added to the query-key product of a masked key (Section 2). Logits stay float32, where it makes the
+# softmax weight exactly 0; it does not fit into float16.
+MASKED_LOGIT = -1e9
+POOL_FROM_ROWS = 16
+NORM_EPSILON = 1e-6
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with a mask over keys."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"triq.width {width} is not divisible by triq.heads {heads}")
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def split(self, x_NTD: Tensor) -> Tensor:
+        """(N, T, D) to (N, A, T, E)."""
+        return x_NTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, x_NTD: Tensor, masked_NT: Tensor | None) -> Tensor:
+        """Attend; ``masked_NT`` is bool (N or 1, T), True = this key is masked, in every query row and head."""
+        query_NATE, key_NATE, value_NATE = (self.split(f(x_NTD)) for f in (self.query, self.key, self.value))
+        with torch.autocast(x_NTD.device.type, enabled=False):
+            if query_NATE.dtype in (torch.float16, torch.bfloat16):
+                query_NATE, key_NATE, value_NATE = query_NATE.float(), key_NATE.float(), value_NATE.float()
+            logits_NATT = query_NATE @ key_NATE.transpose(-1, -2) / math.sqrt(query_NATE.shape[-1])
+            if masked_NT is not None:
+                logits_NATT = logits_NATT + masked_NT[:, None, None, :] * MASKED_LOGIT
+            mixed_NATE = logits_NATT.softmax(-1) @ value_NATE
+        return self.output(mixed_NATE.transpose(1, 2).flatten(2))
+
+
+class EncoderLayer(nn.Module):
+    """A post-norm transformer layer: x = LN(x + attention(x)), then x = LN(x + feed_forward(x))."""
+
+    def __init__(self, width: int, heads: int, mlp: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width, heads)
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.expand = nn.Linear(width, mlp)
+        self.contract = nn.Linear(mlp, width)
+        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_NTD: Tensor, masked_NT: Tensor | None) -> Tensor:
+        """One layer over all tokens."""
+        x_NTD = self.attention_norm(x_NTD + self.dropout(self.attention(x_NTD, masked_NT)))
+        return self.mlp_norm(x_NTD + self.dropout(self.contract(self.expand(x_NTD).relu())))
+
+
+class Triq(QualityModel):
+    """Positional masked TRIQ.
+
+    ``backbone`` maps normalised images to a list of feature maps whose last one, of ``channels`` channels, is the
+    feature matrix. ``positions`` is the size of the learned position table: the tokens it can hold, plus one.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        channels: int,
+        settings: TriqSettings,
+        positions: int,
+        preprocessing: Preprocessing,
+        mos_scale: MosScale,
+        levels: bool = True,
+    ) -> None:
+        super().__init__()
+        self.preprocessing, self.mos_scale, self.settings = preprocessing, mos_scale, settings
+        width = settings.width
+        self.backbone = backbone
+        self.project = nn.Conv2d(channels, width, 1)
+        self.quality_token = nn.Parameter(torch.empty(1, 1, width))
+        self.position_table = nn.Parameter(torch.empty(1, positions, width))
+        self.dropout = nn.Dropout(settings.dropout)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, settings.heads, settings.mlp, settings.dropout) for _ in range(settings.layers)
+        )
+        self.head = QualityHead(mos_scale, levels)
+        self.head_hidden = nn.Linear(width, settings.head)
+        self.head_output = nn.Linear(settings.head, self.head.outputs)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Keras defaults, as in the public code: Glorot-uniform weights, zero biases; the backbone is left alone."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("backbone.") or "norm" in name:
+                continue
+            if parameter.dim() == 1:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.xavier_uniform_(parameter)
+
+    def feature_matrix(self, images_NCHW: Tensor) -> Tensor:
+        """The backbone's last feature map (N, C, H/32, W/32), computed once an image."""
+        return self.backbone(images_NCHW)[-1]
+
+    def project_and_pool(self, features_NCHW: Tensor) -> Tensor:
+        """The token map (N, D, H, W) that the transformer sees: projected and, if set, pooled 2 x 2."""
+        projected_NDHW = self.project(features_NCHW)
+        if self.settings.pooled and projected_NDHW.shape[2] >= POOL_FROM_ROWS:
+            return functional.max_pool2d(projected_NDHW, 2)
+        return projected_NDHW
+
+    def tokens(self, token_map_NDHW: Tensor) -> Tensor:
+        """Quality token and map tokens (row by row) with their positions added: (N, T, D).
+
+        Raises ValueError when the map has more tokens than the position table holds.
+        """
+        count = token_map_NDHW.shape[2] * token_map_NDHW.shape[3] + 1
+        held = self.position_table.shape[1]
+        if count > held:
+            raise ValueError(
+                f"this image gives {count} tokens (a {token_map_NDHW.shape[2]} x {token_map_NDHW.shape[3]} map and "
+                f"the quality token) but the position table holds {held}; use a smaller input size, or train with "
+                f"triq.positions of {count} or more"
+            )
+        flat_NTD = token_map_NDHW.flatten(2).transpose(1, 2)
+        quality = self.quality_token.expand(len(flat_NTD), -1, -1)
+        return torch.cat([quality, flat_NTD], 1) + self.position_table[:, :count]
+
+    def encode(self, tokens_NTD: Tensor, masked_NT: Tensor | None = None) -> Tensor:
+        """The quality token after all layers (N, D). ``masked_NT``: bool, True = masked; the quality token never is."""
+        x_NTD = self.dropout(tokens_NTD)
+        for layer in self.encoder:
+            x_NTD = layer(x_NTD, masked_NT)
+        return x_NTD[:, 0]
+
+    def read_out(self, quality_ND: Tensor) -> Prediction:
+        """The prediction from the encoded quality token."""
+        hidden = functional.gelu(self.head_hidden(quality_ND), approximate="tanh")
+        return self.head(self.head_output(self.dropout(hidden)))
+
+    def forward(self, images_NCHW: Tensor, masked_NT: Tensor | None = None) -> Prediction:
+        """Predict the quality of normalised images, optionally with some tokens masked."""
+        token_map_NDHW = self.project_and_pool(self.feature_matrix(images_NCHW))
+        return self.read_out(self.encode(self.tokens(token_map_NDHW), masked_NT))

@@ -1,0 +1,140 @@
+"""One door to local and object storage: URIs in, bytes, JSON and Arrow tables out.
+
+Filesystems are built from the URI so that ``AWS_ENDPOINT_URL`` and credentials come from the environment.
+A file either exists whole under its name or not at all: local writes go to a temporary name and are renamed,
+object stores make an object visible only when its upload is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+
+def is_remote(uri: str) -> bool:
+    """Whether ``uri`` names an object store (``s3://``, ``gs://`` ...) rather than a local path."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The pyarrow filesystem of a local path or URI, and the path inside it.
+
+    Raises ValueError for a scheme that pyarrow does not know.
+    """
+    if is_remote(uri):
+        try:
+            found, path = pafs.FileSystem.from_uri(uri)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"cannot open {uri!r}: {error}") from error
+        return found, path
+    return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append path parts to a local path or URI."""
+    return "/".join([uri.rstrip("/"), *[part.strip("/") for part in parts]])
+
+
+def absolute(uri: str) -> str:
+    """A form of ``uri`` that means the same in every process of one machine: local paths made absolute."""
+    return uri if is_remote(uri) else filesystem(uri)[1]
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or folder is at ``uri``."""
+    store, path = filesystem(uri)
+    return store.get_file_info(path).type != pafs.FileType.NotFound
+
+
+def list_files(uri: str, suffix: str = "", recursive: bool = False) -> list[str]:
+    """URIs of the files below a folder whose names end in ``suffix``, sorted; [] when there is no such folder.
+
+    Names that start with ``.`` or ``_`` are unfinished or private and left out.
+    """
+    store, path = filesystem(uri)
+    base = uri.rstrip("/")
+    infos = store.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=recursive))
+    found = []
+    for info in infos:
+        relative = info.path[len(path.rstrip("/")) :].lstrip("/")
+        hidden = any(part.startswith((".", "_")) for part in relative.split("/"))
+        if info.type == pafs.FileType.File and relative.endswith(suffix) and not hidden:
+            found.append(f"{base}/{relative}")
+    return sorted(found)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole content of one file. Raises FileNotFoundError or OSError from the filesystem."""
+    store, path = filesystem(uri)
+    with store.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write one file so that readers see the old content, or all of the new, and never a part."""
+    store, path = filesystem(uri)
+    if isinstance(store, pafs.LocalFileSystem):
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with unfinished.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return
+    with store.open_output_stream(path) as stream:
+        stream.write(data)
+
+
+def write_text(uri: str, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    write_bytes(uri, text.encode())
+
+
+def read_json(uri: str) -> Any:
+    """Parse one JSON file. Raises ValueError that names the file when it is not JSON."""
+    try:
+        return json.loads(read_bytes(uri))
+    except ValueError as error:
+        raise ValueError(f"{uri} is not valid JSON: {error}") from error
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    write_text(uri, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def delete(uri: str) -> None:
+    """Delete one file; no error when it is already gone."""
+    store, path = filesystem(uri)
+    if store.get_file_info(path).type == pafs.FileType.File:
+        store.delete_file(path)
+
+
+def write_table(uri: str, table: pa.Table, row_group_size: int | None = None) -> None:
+    """Write one Parquet file (zstd), whole or not at all."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=row_group_size)
+    write_bytes(uri, sink.getvalue().to_pybytes())
+
+
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file with its schema metadata. Raises FileNotFoundError, or ValueError naming the file."""
+    store, path = filesystem(uri)
+    try:
+        # ParquetFile, not read_table: a folder named key=value above the file must not become a column.
+        with pq.ParquetFile(path, filesystem=store) as file:
+            return file.read(columns=columns)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{uri} is not a readable Parquet file: {error}") from error
