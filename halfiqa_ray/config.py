@@ -103,7 +103,9 @@ class TrainSettings(Section):
     finetune_hold_epochs: float = Field(10, ge=0, description="Hold of the second stage.")
     patience: int = Field(40, ge=1, description="Stop a stage after this many epochs without a better validation PLCC.")
     minimum_gain: float = Field(0.001, ge=0, description="How much better a validation PLCC must be to count.")
-    flip: bool = Field(True, description="Flip half of the training images left to right (the paper's only augmentation).")
+    flip: bool = Field(
+        True, description="Flip half of the training images left to right (the paper's only augmentation)."
+    )
     freeze_batchnorm: bool = Field(False, description="Keep the backbone's BatchNorm statistics as they are.")
     workers: int = Field(1, ge=1, description="Training processes (one a GPU, or one a CPU group).")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs that each worker reserves in Ray.")
@@ -123,29 +125,39 @@ class RankSettings(Section):
     """Scoring every block subset of every photo (jobs/rank.py)."""
 
     checkpoint: str | None = Field(
-        None, description="Checkpoint folder (model.safetensors + model.json); default: the train run's, under the output."
+        None,
+        description="Checkpoint folder (model.safetensors + model.json); default: the train run's, under the output.",
     )
     grid: GridSettings = Field(GridSettings(), description="The block grid.")
     rule: Rule = Field("level_plcc", description="Default rule for which half is important.")
     native: bool = Field(False, description="Score photos at their own size instead of the checkpoint's input size.")
     portrait: Literal["resize", "rotate"] = Field(
-        "resize", description="Photos higher than wide: `resize` to the landscape input like all others, or `rotate` a quarter turn first."
+        "resize",
+        description="Photos higher than wide: `resize` to the landscape input like all others, or `rotate` a quarter turn first.",
     )
     splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = all.")
     limit: int | None = Field(None, ge=1, description="Only the first so many images (for a try).")
     bootstrap: int = Field(2000, ge=10, description="Bootstrap resamples behind every interval.")
-    rows_per_file: int = Field(256, ge=1, description="Images a part file; what a kill can cost is at most this many and those in flight.")
+    rows_per_file: int = Field(
+        256, ge=1, description="Images a part file; what a kill can cost is at most this many and those in flight."
+    )
 
 
 class ComputeSettings(Section):
     """What the job takes of the machine or cluster."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run; `auto` = cuda where a node has it.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models run; `auto` = cuda where a node has it."
+    )
     actors: int = Field(0, ge=0, description="Most scoring actors; 0 = one a GPU, or one for every 4 CPUs.")
     gpus_per_actor: float = Field(1, gt=0, description="GPU share of an actor (fractions share one GPU).")
     cpus_per_actor: float = Field(1, gt=0, description="CPUs that an actor reserves in Ray.")
-    threads: int = Field(0, ge=0, description="Torch threads an actor on CPU; 0 = the node's cores divided by its actors.")
-    batch_size: int = Field(0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU.")
+    threads: int = Field(
+        0, ge=0, description="Torch threads an actor on CPU; 0 = the node's cores divided by its actors."
+    )
+    batch_size: int = Field(
+        0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU."
+    )
     decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task reserves in Ray.")
     progress_seconds: float = Field(10, gt=0, description="Seconds between progress lines.")
 
@@ -163,9 +175,7 @@ class Settings(Section):
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 
 
-def parse(
-    program: str, description: str, sections: Sequence[str], arguments: Sequence[str] | None = None
-) -> Settings:
+def parse(program: str, description: str, sections: Sequence[str], arguments: Sequence[str] | None = None) -> Settings:
     """Read settings from the command line and ``--config`` files.
 
     ``sections`` names the sections that this job uses: ``--help`` shows those; the others are accepted and

@@ -4,74 +4,20 @@ Architecture from J. You and J. Korhonen, "Transformer for image quality assessm
 code (github.com/junyongyou/triq, src/models/transformer_iqa.py); the mask from Section 2 of "Half of an image is
 enough for quality assessment" (arXiv 2301.12891).
 
-Shape suffixes: N images, C channels, H and W rows and columns, T tokens (quality token first), D width,
-A heads, E width of one head.
+Shape suffixes: N images, C channels, H and W rows and columns, T tokens (quality token first), D width.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from halfiqa_ray.config import TriqSettings
+from halfiqa_ray.masking.transformer import EncoderLayer
 from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
 
-# Added to the query-key product of a masked key (Section 2). Logits stay float32, where it makes the
-# softmax weight exactly 0; it does not fit into float16.
-MASKED_LOGIT = -1e9
 POOL_FROM_ROWS = 16
-NORM_EPSILON = 1e-6
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with a mask over keys."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"triq.width {width} is not divisible by triq.heads {heads}")
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
-
-    def split(self, x_NTD: Tensor) -> Tensor:
-        """(N, T, D) to (N, A, T, E)."""
-        return x_NTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def forward(self, x_NTD: Tensor, masked_NT: Tensor | None) -> Tensor:
-        """Attend; ``masked_NT`` is bool (N or 1, T), True = this key is masked, in every query row and head."""
-        query_NATE, key_NATE, value_NATE = (self.split(f(x_NTD)) for f in (self.query, self.key, self.value))
-        with torch.autocast(x_NTD.device.type, enabled=False):
-            if query_NATE.dtype in (torch.float16, torch.bfloat16):
-                query_NATE, key_NATE, value_NATE = query_NATE.float(), key_NATE.float(), value_NATE.float()
-            logits_NATT = query_NATE @ key_NATE.transpose(-1, -2) / math.sqrt(query_NATE.shape[-1])
-            if masked_NT is not None:
-                logits_NATT = logits_NATT + masked_NT[:, None, None, :] * MASKED_LOGIT
-            mixed_NATE = logits_NATT.softmax(-1) @ value_NATE
-        return self.output(mixed_NATE.transpose(1, 2).flatten(2))
-
-
-class EncoderLayer(nn.Module):
-    """A post-norm transformer layer: x = LN(x + attention(x)), then x = LN(x + feed_forward(x))."""
-
-    def __init__(self, width: int, heads: int, mlp: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = SelfAttention(width, heads)
-        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.expand = nn.Linear(width, mlp)
-        self.contract = nn.Linear(mlp, width)
-        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_NTD: Tensor, masked_NT: Tensor | None) -> Tensor:
-        """One layer over all tokens."""
-        x_NTD = self.attention_norm(x_NTD + self.dropout(self.attention(x_NTD, masked_NT)))
-        return self.mlp_norm(x_NTD + self.dropout(self.contract(self.expand(x_NTD).relu())))
 
 
 class Triq(QualityModel):
