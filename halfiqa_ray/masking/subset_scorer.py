@@ -28,13 +28,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.masking.transformer import EncoderLayer, MaskedTransformer
+from halfiqa_ray.masking.transformer import EncoderLayer, MaskedTransformer, SelfAttention
 
 # Below this share of the row maximum a float32 softmax denominator has lost digits to underflow.
 SMALLEST_SAFE_DENOMINATOR = 1e-30
 # Where nothing varies beyond this (times max(1, |mean|)) there is no Pearson correlation.
 VARIATION = 1e-6
+# Logits beyond this make float64 worth its price: their float32 rounding alone could move a score by 1e-5.
+SHARP_LOGIT = 100.0
 CPU_ROWS, GPU_ROWS = 1 << 14, 1 << 20
+# Layers between the first and the last hold all pairs of tokens: about as many bytes as the rows of a chunk.
+LOGITS_PER_ROW = 256
 
 
 @dataclass(frozen=True)
@@ -54,49 +58,75 @@ class SubsetScores:
 class SubsetScorer:
     """Scores all subsets of ``grid`` with a transformer over a token map.
 
-    ``rows`` bounds the (subset, token) pairs held at once: a chunk should stay in the CPU's cache, or fill the GPU.
+    float32, except for images whose attention is so sharp that float32 would lose digits: these are scored in
+    float64. ``rows`` bounds the (subset, token) pairs held at once: a chunk should stay in the CPU's cache, or fill
+    the GPU. ``sharp_images`` counts the images that float64 was used for.
     """
 
     def __init__(self, model: MaskedTransformer, grid: Grid, rows: int | None = None) -> None:
         self.model, self.grid, self.rows = model, grid, rows
+        self.sharp_images = 0
+        self._double: MaskedTransformer | None = None
 
     @torch.inference_mode()
     def __call__(self, features_NCHW: Tensor) -> SubsetScores:
         """Score all subsets from feature matrices (N, C, H, W).
 
-        Raises ValueError when the token map has fewer rows or columns than the grid.
+        Raises ValueError when the token map has fewer rows or columns than the grid, or more tokens than the model's
+        position table.
         """
         with torch.autocast(features_NCHW.device.type, enabled=False), _full_precision():
-            token_map_NDHW = self.model.project_and_pool(features_NCHW.float())
-            tokens_NTD = self.model.tokens(token_map_NDHW)
-            blocks_T = torch.from_numpy(self.grid.cells(*token_map_NDHW.shape[2:])).flatten().to(tokens_NTD.device)
-            results = [self._score_one(tokens_TD, blocks_T) for tokens_TD in tokens_NTD]
-        scores, levels, plcc = zip(*results, strict=True)
-        if levels[0] is None:
-            return SubsetScores(torch.stack(scores), None, None)
-        return SubsetScores(torch.stack(scores), torch.stack(levels), torch.stack(plcc))
+            qualities = [self._encode(features_CHW.float()) for features_CHW in features_NCHW]
+            predictions = [self.model.read_out(quality_SD.float()) for quality_SD in qualities]
+        scores_NS = torch.stack([prediction.score_N for prediction in predictions])
+        levels = [prediction.levels_N5 for prediction in predictions if prediction.levels_N5 is not None]
+        if not levels:
+            return SubsetScores(scores_NS, None, None)
+        plcc = [level_plcc(levels_S5, levels_S5[-1]) for levels_S5 in levels]
+        return SubsetScores(scores_NS, torch.stack([levels_S5[-1] for levels_S5 in levels]), torch.stack(plcc))
 
-    def _score_one(self, tokens_TD: Tensor, blocks_T: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        # Tokens are brought into block order, so that every block is one slice; position in the sequence is
-        # in the tokens already and attention does not know order.
-        order_T = torch.argsort(blocks_T, stable=True) + 1
-        tokens_TD = torch.cat([tokens_TD[:1], tokens_TD[order_T]])
-        sizes = torch.bincount(blocks_T, minlength=self.grid.blocks).tolist()
+    def _encode(self, features_CHW: Tensor) -> Tensor:
+        """The encoded quality token of one image for all subsets: (S, D)."""
+        first = self._first_layer(self.model, features_CHW)
+        if not self._is_sharp(first):
+            return self._all_layers(self.model, first)
+        self.sharp_images += 1
+        self._double = self._double or self.model.after_backbone(torch.float64)
+        return self._all_layers(self._double, self._first_layer(self._double, features_CHW.double()))
+
+    def _first_layer(self, model: MaskedTransformer, features_CHW: Tensor) -> FirstLayer:
+        token_map_NDHW = model.project_and_pool(features_CHW[None])
+        blocks_T = torch.from_numpy(self.grid.cells(*token_map_NDHW.shape[2:])).flatten()
+        # Tokens are brought into block order, so that every block is one slice: positions are added already, and
+        # attention does not know order.
+        order_T = torch.cat([torch.zeros(1, dtype=torch.int64), torch.argsort(blocks_T, stable=True) + 1])
+        tokens_TD = model.tokens(token_map_NDHW)[0, order_T.to(features_CHW.device)]
+        return FirstLayer(next(iter(model.encoder)), tokens_TD, torch.bincount(blocks_T).tolist())
+
+    def _is_sharp(self, first: FirstLayer) -> bool:
+        """Whether a layer's logits may be so large that their float32 rounding shows in the scores."""
         layers = list(self.model.encoder)
-        first = FirstLayer(layers[0], tokens_TD, sizes)
-        kept_SB = torch.from_numpy(self.grid.kept()).to(tokens_TD.device)
+        if largest_logit(layers[0].attention, first.tokens_TD) > SHARP_LOGIT:
+            return True
+        everything_SB = torch.ones(1, self.grid.blocks, dtype=torch.bool, device=first.device)
+        state_STD = torch.cat([first.quality(everything_SB)[:, None], first.tokens(everything_SB)], 1)
+        for layer in layers[1:]:
+            if largest_logit(layer.attention, state_STD[0]) > SHARP_LOGIT:
+                return True
+            state_STD = layer(state_STD, None) if layer is not layers[-1] else state_STD
+        return False
+
+    def _all_layers(self, model: MaskedTransformer, first: FirstLayer) -> Tensor:
+        layers = list(model.encoder)
+        kept_SB = torch.from_numpy(self.grid.kept()).to(first.device)
         quality_SD = first.quality(kept_SB)
-        if len(layers) == 2:
-            last = LastLayer(layers[1], quality_SD)
-            self._add_blocks(first, last)
-            quality_SD = last.finish()
-        elif len(layers) > 2:
-            quality_SD = self._deep(first, layers, kept_SB, quality_SD)
-        prediction = self.model.read_out(quality_SD)
-        levels_S5 = prediction.levels_N5
-        if levels_S5 is None:
-            return prediction.score_N, None, None
-        return prediction.score_N, levels_S5[-1], level_plcc(levels_S5, levels_S5[-1])
+        if len(layers) == 1:
+            return quality_SD
+        if len(layers) > 2:
+            return self._deep(first, layers, kept_SB, quality_SD)
+        last = LastLayer(layers[1], quality_SD)
+        self._add_blocks(first, last)
+        return last.finish()
 
     def _chunk(self, tokens: int, device: torch.device) -> int:
         """How many subsets to hold at once when each has ``tokens`` rows."""
@@ -107,8 +137,8 @@ class SubsetScorer:
         """Two layers: every block's tokens, for the subsets that keep the block, into the last layer's sums."""
         for block in range(self.grid.blocks):
             terms = BlockTerms(first, block, self.grid.blocks)
-            chunk = max(1, self._chunk(terms.tokens, first.device) // terms.inner)
-            workspace = Workspace(chunk * terms.inner * terms.tokens, first.layer, first.device)
+            chunk = min(terms.outer, max(1, self._chunk(terms.tokens, first.device) // terms.inner))
+            workspace = Workspace(chunk * terms.inner * terms.tokens, first)
             for start in range(0, terms.outer, chunk):
                 subsets_S, tokens_SQD = terms.outputs(start, min(start + chunk, terms.outer), workspace)
                 last.add(subsets_S, tokens_SQD)
@@ -116,9 +146,9 @@ class SubsetScorer:
     def _deep(self, first: FirstLayer, layers: list[EncoderLayer], kept_SB: Tensor, quality_SD: Tensor) -> Tensor:
         """Three layers or more: ordinary masked attention in the layers between, a chunk of subsets at a time."""
         done = []
-        for kept, quality in zip(
-            *(x.split(self._chunk(first.count, first.device)) for x in (kept_SB, quality_SD)), strict=True
-        ):
+        logits = layers[0].attention.heads * first.count**2
+        chunk = max(1, self._chunk(1, first.device) * LOGITS_PER_ROW // logits)
+        for kept, quality in zip(kept_SB.split(chunk), quality_SD.split(chunk), strict=True):
             masked_ST = ~torch.cat([kept.new_ones(len(kept), 1), kept.repeat_interleave(first.sizes_B, 1)], 1)
             state_STD = torch.cat([quality[:, None], first.tokens(kept)], 1)
             for layer in layers[1:-1]:
@@ -147,7 +177,8 @@ class FirstLayer:
             attention.split(project(tokens_TD[None]))[0]
             for project in (attention.query, attention.key, attention.value)
         )
-        logits_ATT = query_ATE @ key_ATE.transpose(1, 2) / math.sqrt(query_ATE.shape[-1])
+        self.quality_value_D = value_ATE[:, 0].flatten()
+        logits_ATT = (query_ATE / math.sqrt(query_ATE.shape[-1])) @ key_ATE.transpose(1, 2)
         parts = logits_ATT.split([1, *sizes], dim=2)
         highest_BAT = torch.stack([part.amax(2) for part in parts])
         row_AT = highest_BAT.amax(0)
@@ -170,7 +201,7 @@ class FirstLayer:
 
     def mixed(self, kept_SB: Tensor, queries: slice) -> Tensor:
         """The attention output before its projection, for any subsets: (S, Q, D)."""
-        terms_SB = functional.pad(kept_SB, (1, 0), value=True).float()
+        terms_SB = functional.pad(kept_SB, (1, 0), value=True).to(self.tokens_TD.dtype)
         numerator_BQD, denominator_BQD = self.numerator_BTD[:, queries], self.denominator_BTD[:, queries]
         if self.safe:
             return torch.einsum("sb,bqd->sqd", terms_SB, numerator_BQD) / torch.einsum(
@@ -183,16 +214,15 @@ class FirstLayer:
 
     def quality(self, kept_SB: Tensor) -> Tensor:
         """The quality token after the first layer, for any subsets: (S, D)."""
-        return self._finish(kept_SB, slice(0, 1))[:, 0]
+        mixed_SD = self.mixed(kept_SB, slice(0, 1))[:, 0]
+        # Alone, the quality token attends to itself with weight 1, exactly: the same score for all images.
+        mixed_SD = torch.where(kept_SB.any(1, keepdim=True), mixed_SD, self.quality_value_D)
+        return self.layer.after_attention(self.tokens_TD[:1], self.layer.attention.output(mixed_SD))
 
     def tokens(self, kept_SB: Tensor) -> Tensor:
         """All map tokens after the first layer, in block order: (S, T - 1, D)."""
-        return self._finish(kept_SB, slice(1, None))
-
-    def _finish(self, kept_SB: Tensor, queries: slice) -> Tensor:
-        return self.layer.after_attention(
-            self.tokens_TD[None, queries], self.layer.attention.output(self.mixed(kept_SB, queries))
-        )
+        mixed_STD = self.mixed(kept_SB, slice(1, None))
+        return self.layer.after_attention(self.tokens_TD[None, 1:], self.layer.attention.output(mixed_STD))
 
 
 class BlockTerms:
@@ -254,11 +284,10 @@ class BlockTerms:
 class Workspace:
     """Buffers that one block's chunks share, so that no chunk pays for fresh memory."""
 
-    def __init__(self, rows: int, layer: EncoderLayer, device: torch.device) -> None:
-        width, wide = layer.contract.out_features, layer.expand.out_features
-        self.mixed = torch.empty(rows, width, device=device)
-        self.state = torch.empty(rows, width, device=device)
-        self.hidden = torch.empty(rows, wide, device=device)
+    def __init__(self, rows: int, first: FirstLayer) -> None:
+        width, wide = first.layer.contract.out_features, first.layer.expand.out_features
+        self.mixed, self.state = (first.tokens_TD.new_empty(rows, width) for _ in range(2))
+        self.hidden = first.tokens_TD.new_empty(rows, wide)
 
 
 class LastLayer:
@@ -277,18 +306,18 @@ class LastLayer:
 
     def add(self, subsets_S: Tensor, tokens_SQD: Tensor, masked_SQ: Tensor | None = None) -> None:
         """Add tokens (S, Q, D) to the sums of the given subsets."""
-        logits_SAQ = torch.bmm(self.query_SAD[subsets_S], tokens_SQD.transpose(1, 2))
+        logits_SAQ = torch.bmm(self.query_SAD.index_select(0, subsets_S), tokens_SQD.transpose(1, 2))
         if masked_SQ is not None:
             logits_SAQ.masked_fill_(masked_SQ[:, None], -math.inf)
-        before_SA = self.maximum_SA[subsets_S]
+        before_SA = self.maximum_SA.index_select(0, subsets_S)
         after_SA = torch.maximum(before_SA, logits_SAQ.amax(2))
         weights_SAQ = logits_SAQ.sub_(after_SA[..., None]).exp_()
         shrink_SA = (before_SA - after_SA).exp_()
-        self.maximum_SA[subsets_S] = after_SA
-        self.total_SA[subsets_S] = torch.addcmul(weights_SAQ.sum(2), self.total_SA[subsets_S], shrink_SA)
-        self.sum_SAD[subsets_S] = torch.baddbmm(
-            self.sum_SAD[subsets_S].mul_(shrink_SA[..., None]), weights_SAQ, tokens_SQD
-        )
+        total_SA = torch.addcmul(weights_SAQ.sum(2), self.total_SA.index_select(0, subsets_S), shrink_SA)
+        sum_SAD = self.sum_SAD.index_select(0, subsets_S).mul_(shrink_SA[..., None]).baddbmm_(weights_SAQ, tokens_SQD)
+        self.maximum_SA.index_copy_(0, subsets_S, after_SA)
+        self.total_SA.index_copy_(0, subsets_S, total_SA)
+        self.sum_SAD.index_copy_(0, subsets_S, sum_SAD)
 
     def finish(self) -> Tensor:
         """The quality token after the last layer: (S, D)."""
@@ -314,6 +343,13 @@ def level_plcc(levels_S5: Tensor, reference_5: Tensor) -> Tensor:
     return plcc_S.clamp(-1, 1).masked_fill(flat_S, math.nan).float()
 
 
+def largest_logit(attention: SelfAttention, tokens_TD: Tensor) -> float:
+    """An upper bound of the attention logits' magnitude over these tokens, from the lengths of queries and keys."""
+    query_ATE, key_ATE = (attention.split(project(tokens_TD[None]))[0] for project in (attention.query, attention.key))
+    bound_A = query_ATE.norm(dim=2).amax(1) * key_ATE.norm(dim=2).amax(1) / math.sqrt(query_ATE.shape[2])
+    return float(bound_A.max())
+
+
 def _subset_masks(group: list[int], device: torch.device) -> Tensor:
     """Bit masks of all combinations of a group of blocks, in counting order: int64 (2^len,)."""
     masks = torch.zeros(1, dtype=torch.int64, device=device)
@@ -322,9 +358,16 @@ def _subset_masks(group: list[int], device: torch.device) -> Tensor:
     return masks
 
 
-def _layer_norm(x: Tensor, norm: torch.nn.LayerNorm, out: Tensor) -> None:
-    """LayerNorm into a given buffer."""
-    out.copy_(functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+def _layer_norm(x_RD: Tensor, norm: torch.nn.LayerNorm, out: Tensor) -> None:
+    """LayerNorm of rows into ``out``, overwriting ``x_RD``.
+
+    On CPU the fused kernel takes twice as long as these five passes when rows are as short as TRIQ's tokens.
+    """
+    width = x_RD.shape[1]
+    x_RD.sub_(torch.mv(x_RD, x_RD.new_full((width,), 1 / width))[:, None])
+    variance_R = torch.linalg.vector_norm(x_RD, dim=1).square_().div_(width)
+    x_RD.mul_(variance_R.add_(norm.eps).rsqrt_()[:, None])
+    torch.addcmul(norm.bias, x_RD, norm.weight, out=out)
 
 
 class _full_precision:

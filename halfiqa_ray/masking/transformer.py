@@ -97,3 +97,6 @@ class MaskedTransformer(Protocol):
 
     def read_out(self, quality_ND: Tensor) -> LevelPrediction:
         """The prediction from the encoded quality token."""
+
+    def after_backbone(self, dtype: torch.dtype) -> MaskedTransformer:
+        """A copy of everything that follows the feature matrix, in another precision."""
