@@ -1,12 +1,14 @@
 """One door to local and object storage: URIs in, bytes, JSON and Arrow tables out.
 
-Filesystems are built from the URI so that ``AWS_ENDPOINT_URL`` and credentials come from the environment.
+Filesystems are built from the URI so that ``AWS_ENDPOINT_URL`` and credentials come from the environment. What
+follows the bucket is the object's key as it is: spaces, ``#``, ``?`` and ``%`` mean themselves and are never encoded.
 A file either exists whole under its name or not at all: local writes go to a temporary name and are renamed,
 object stores make an object visible only when its upload is complete.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import uuid
@@ -29,12 +31,20 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     Raises ValueError for a scheme that pyarrow does not know.
     """
     if is_remote(uri):
+        scheme, _, rest = uri.partition("://")
+        bucket, slash, key = rest.partition("/")
         try:
-            found, path = pafs.FileSystem.from_uri(uri)
+            found, base = _store(f"{scheme}://{bucket}", os.environ.get("AWS_ENDPOINT_URL"))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise ValueError(f"cannot open {uri!r}: {error}") from error
-        return found, path
+        return found, f"{base.rstrip('/')}{slash}{key}"
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+@functools.lru_cache(maxsize=16)
+def _store(bucket: str, endpoint: str | None) -> tuple[pafs.FileSystem, str]:
+    # Kept: opening a bucket asks its server for the region. ``endpoint`` is here because it decides the answer.
+    return pafs.FileSystem.from_uri(bucket)
 
 
 def join(uri: str, *parts: str) -> str:
@@ -70,11 +80,17 @@ def list_files(uri: str, suffix: str = "", recursive: bool = False) -> list[str]
     return sorted(found)
 
 
-def read_bytes(uri: str) -> bytes:
-    """The whole content of one file. Raises FileNotFoundError or OSError from the filesystem."""
+def read_bytes(uri: str, maximum: int | None = None) -> bytes:
+    """The whole content of one file.
+
+    Raises FileNotFoundError or OSError from the filesystem, and ValueError before anything is read when the file
+    holds more than ``maximum`` bytes.
+    """
     store, path = filesystem(uri)
-    with store.open_input_stream(path, compression=None) as stream:
-        return bytes(stream.read())
+    with store.open_input_file(path) as file:
+        if maximum is not None and file.size() > maximum:
+            raise ValueError(f"{uri} holds {file.size():,} bytes, more than the {maximum:,} allowed here")
+        return bytes(file.read())
 
 
 def write_bytes(uri: str, data: bytes) -> None:
