@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data import demo, demo_plan, demo_scores
 from halfiqa_ray.data.demo_photos import MOTORCYCLE_DISPARITY, PHOTOS, SPLITS, _package_file
 from halfiqa_ray.data.demo_plan import GRID
 from halfiqa_ray.data.distortions import DISTORTIONS, LUMA, STRENGTHS
+from halfiqa_ray.data.readers import read_listing
 
 SMALL = {"train": 13, "validation": 7, "test": 9, "test_same_photo": 8}
 
@@ -301,6 +303,18 @@ def test_unknown_layout_is_refused(tmp_path):
 def test_a_missing_package_is_named():
     with pytest.raises(FileNotFoundError, match="demo extra"):
         _package_file("no_such_package/photo.png")
+
+
+@pytest.mark.parametrize(("fixture", "layout"), [("koniq", "koniq10k"), ("spaq", "spaq")])
+def test_the_real_readers_read_it_without_a_problem(fixture, layout, request):
+    root, summary = request.getfixturevalue(fixture)
+    listing = read_listing(DataSettings(layout=layout, root=str(root)))
+    assert listing.problems == []
+    assert len(listing.rows) == sum(summary.images.values())
+    assert listing.mos_scale == {"koniq10k": (1, 5), "spaq": (0, 100)}[layout]
+    expected = {record["image_name"]: float(record["expected_mos"]) for record in rows(root / "damage.csv")}
+    wanted = [expected[Path(row.image_id).name] for row in listing.rows]
+    assert np.corrcoef(wanted, [row.mos for row in listing.rows])[0, 1] > 0.98
 
 
 def test_job_writes_the_folder_that_the_configuration_names(koniq):
