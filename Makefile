@@ -1,0 +1,33 @@
+# `make demo` and `make test` are all a newcomer needs: each makes .venv, installs once, and runs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow-test lint clean
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
+	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
+	$(BIN)/python jobs/train.py --config configs/demo.yaml
+	$(BIN)/python jobs/rank.py --config configs/demo.yaml
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+slow-test: .venv/.installed
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf .venv results
