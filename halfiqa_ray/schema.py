@@ -67,6 +67,108 @@ def rank(blocks: int) -> pa.Schema:
     return pa.schema(fields)
 
 
+SUBSET_STATISTICS = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("scope", pa.string(), nullable=False),  # all, or the name of a split
+        pa.field("subset", pa.int32(), nullable=False),  # bit mask of the kept blocks
+        pa.field("blocks_kept", pa.int32(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images
+        pa.field("plcc", pa.float64()),  # with the unmasked prediction; null where a side does not vary
+        pa.field("srcc", pa.float64()),
+        pa.field("rmse", pa.float64()),  # MOS units
+        pa.field("n_mos", pa.int64(), nullable=False),  # images with MOS
+        pa.field("plcc_mos", pa.float64()),  # with MOS; null without
+        pa.field("srcc_mos", pa.float64()),
+        pa.field("rmse_mos", pa.float64()),
+        pa.field("synthetic", pa.bool_(), nullable=False),  # made-up data: the numbers say nothing of people
+    ]
+)
+
+DATASET_IMPORTANCE = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("scope", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),  # image_plcc
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("rows", pa.int32(), nullable=False),  # the block grid
+        pa.field("columns", pa.int32(), nullable=False),
+        # Of varying length, unlike in per-image files: runs with other grids stand in the same table.
+        pa.field("importance", pa.list_(pa.float64())),  # higher = more important; null where undefined
+        pa.field("important", pa.uint16()),  # bit set = block is in the important half
+        pa.field("synthetic", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def _with_interval(name: str) -> list[pa.Field]:
+    """A value and the ends of its 95% interval; null where they do not exist."""
+    return [pa.field(name + end, pa.float64()) for end in ("", "_low", "_high")]
+
+
+# PLCC with a half masked in the transformer: "trivial" and "important" say which half was masked.
+SECTION2 = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("model", pa.string()),
+        pa.field("scope", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # rule, control, bound
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images behind the row
+        pa.field("n_mos", pa.int64(), nullable=False),
+        pa.field("resampled", pa.string(), nullable=False),  # image, source photo
+        pa.field("resampled_units", pa.int64(), nullable=False),
+        pa.field("resamples", pa.int64(), nullable=False),
+        *_with_interval("trivial"),  # PLCC of the masked with the unmasked prediction
+        *_with_interval("important"),
+        *_with_interval("difference"),  # trivial - important
+        *_with_interval("trivial_minus_random"),  # paired with the control `random half`
+        *_with_interval("important_minus_random"),
+        *_with_interval("trivial_mos"),  # PLCC of the masked prediction with MOS
+        *_with_interval("important_mos"),
+        *_with_interval("difference_mos"),
+        *_with_interval("unmasked_mos"),  # PLCC of the unmasked prediction with MOS, the same images
+        pa.field("paper_trivial", pa.float64()),  # only beside the paper's data sets
+        pa.field("paper_important", pa.float64()),
+        pa.field("trivial_minus_paper", pa.float64()),
+        pa.field("important_minus_paper", pa.float64()),
+        pa.field("kept_trivial_masked", pa.uint16()),  # kept blocks where one half serves all images
+        pa.field("kept_important_masked", pa.uint16()),
+        pa.field("note", pa.string()),  # why a number is missing, or how to read it
+        pa.field("synthetic", pa.bool_(), nullable=False),
+    ]
+)
+
+# Planted defects: are the blocks that a rule finds the damaged ones?
+LOCALISATION = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),  # trained, untrained
+        pa.field("scope", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images damaged in part
+        pa.field("photos", pa.int64(), nullable=False),
+        pa.field("chance", pa.float64()),  # mean share of damaged blocks
+        pa.field("most_hits", pa.int64(), nullable=False),  # images whose most important block is damaged
+        *_with_interval("most"),  # their share, Wilson interval
+        *[pa.field(f"most_photo_{end}", pa.float64()) for end in ("low", "high")],  # source photos resampled
+        pa.field("least_hits", pa.int64(), nullable=False),  # images whose least important block is damaged
+        *_with_interval("least"),
+        *[pa.field(f"least_photo_{end}", pa.float64()) for end in ("low", "high")],
+        *_with_interval("important_share"),  # of the damaged blocks, in the important half; photos resampled
+        pa.field("important_share_chance", pa.float64()),  # the important half's share of all blocks
+        *_with_interval("most_minus_untrained"),  # paired, source photos resampled
+        pa.field("finds", pa.string(), nullable=False),  # damaged, clean, neither
+        pa.field("synthetic", pa.bool_(), nullable=False),
+    ]
+)
+
+
 def with_metadata(schema: pa.Schema, metadata: dict[str, Any]) -> pa.Schema:
     """The schema with ``metadata`` attached as JSON."""
     return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})

@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,13 @@ def delete(uri: str) -> None:
         store.delete_file(path)
 
 
+def delete_folder(uri: str) -> None:
+    """Delete a folder with all that is below it; no error when it is already gone."""
+    store, path = filesystem(uri)
+    if store.get_file_info(path).type == pafs.FileType.Directory:
+        store.delete_dir(path)
+
+
 def write_table(uri: str, table: pa.Table, row_group_size: int | None = None) -> None:
     """Write one Parquet file (zstd), whole or not at all."""
     sink = pa.BufferOutputStream()
@@ -154,3 +162,30 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
             return file.read(columns=columns)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{uri} is not a readable Parquet file: {error}") from error
+
+
+def read_schema(uri: str) -> pa.Schema:
+    """Columns and metadata of one Parquet file, read from its footer. Raises as `read_table` does."""
+    store, path = filesystem(uri)
+    try:
+        with pq.ParquetFile(path, filesystem=store) as file:
+            return file.schema_arrow
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{uri} is not a readable Parquet file: {error}") from error
+
+
+def iterate_table(uri: str, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Stream one Parquet file in batches of at most ``rows`` rows. Raises as `read_table` does."""
+    store, path = filesystem(uri)
+    try:
+        # Without pre_buffer: it would hold all of a file's chosen columns, which is what streaming is to avoid.
+        with pq.ParquetFile(path, filesystem=store, pre_buffer=False) as file:
+            yield from file.iter_batches(rows, columns=columns)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{uri} is not a readable Parquet file: {error}") from error
+
+
+def modified(uri: str) -> float:
+    """When a file was last written, in seconds since 1970; 0 where the store does not tell."""
+    store, path = filesystem(uri)
+    return (store.get_file_info(path).mtime_ns or 0) / 1e9
