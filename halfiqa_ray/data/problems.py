@@ -1,0 +1,64 @@
+"""What can be wrong with a row of a list or with a photo, in words that name the file and the row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from halfiqa_ray import schema
+from halfiqa_ray.data import images
+
+KINDS = {
+    **images.KINDS,
+    "leaves_root": "the name leads out of data.root",
+    "duplicate_name": "the photo is named more than once",
+    "ambiguous_name": "the name fits several photos, or several names fit the photo",
+    "bad_columns": "the row has the wrong number of columns",
+    "bad_number": "a number is missing, not a number or not finite",
+    "mos_out_of_range": "the MOS lies outside its scale",
+    "bad_votes": "the votes are negative, all zero, not whole, or do not add up",
+    "mos_disagrees": "the MOS is not the mean of the votes",
+    "split_conflict": "the photo is in more than one split",
+}
+
+
+class DataError(ValueError):
+    """The data set cannot be read at all; the text says which file or setting is at fault and what to do."""
+
+
+class RowError(ValueError):
+    """One row cannot be used: ``kind`` is a key of `KINDS`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row or photo that cannot be used as it is. ``row`` is the line (CSV) or row (xlsx) in ``file``, from 1."""
+
+    kind: str
+    message: str
+    file: str | None = None
+    row: int | None = None
+    image_id: str | None = None
+    uri: str | None = None
+
+    def __str__(self) -> str:
+        """The message, after file and row."""
+        place = f"{self.file}, row {self.row}: " if self.row is not None else f"{self.file}: " if self.file else ""
+        return place + self.message
+
+
+def to_table(problems: Sequence[Problem]) -> pa.Table:
+    """The rows of ``errors/`` (schema.ERRORS)."""
+    columns = {
+        "image_id": [problem.image_id for problem in problems],
+        "uri": [problem.uri for problem in problems],
+        "error": [problem.kind for problem in problems],
+        "message": [str(problem) for problem in problems],
+    }
+    return pa.table(columns, schema=schema.ERRORS)

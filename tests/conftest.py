@@ -1,0 +1,85 @@
+"""One Ray session and one S3 server for the whole suite, started only when a test asks for them."""
+
+import logging
+import os
+import socket
+
+# Before anything imports Ray: no token file, and nothing but loopback.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ.pop("RAY_ADDRESS", None)
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    S3_PORT = free.getsockname()[1]
+# Set now, so that Ray's workers inherit them whichever of the two starts first.
+os.environ.update(
+    AWS_ENDPOINT_URL=f"http://127.0.0.1:{S3_PORT}",
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+    os.environ.pop(name, None)
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A running Ray with 4 logical CPUs; the session that pipelines find and use."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=150 * 2**20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def data_ctx(request):
+    """Ray Data's settings, restored after each test that uses the cluster; a stuck test fails within a minute."""
+    if "cluster" not in request.fixturenames:
+        yield None
+        return
+    request.getfixturevalue("cluster")
+    from ray.data import DataContext
+
+    before = DataContext.get_current()
+    context = before.copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = 60
+    DataContext._set_current(context)
+    yield context
+    DataContext._set_current(before)
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server over HTTP on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", S3_PORT, verbose=False)
+    server.start()
+    yield os.environ["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, request):
+    """URI of a new, empty bucket."""
+    import boto3
+
+    name = f"test-{abs(hash(request.node.nodeid)) % 10**12}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return f"s3://{name}"
