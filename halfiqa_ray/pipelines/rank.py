@@ -19,7 +19,7 @@ from halfiqa_ray.config import RankSettings, Settings, fingerprint
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
 from halfiqa_ray.pipelines import aggregate
-from halfiqa_ray.pipelines.progress import watch
+from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.resources import WRITE_CPUS, Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
@@ -154,9 +154,7 @@ def chosen_rows(rows: pa.Table, rank: RankSettings) -> pa.Table:
 
 def score(plan: Plan, todo: pa.Table, scorers: Scorers) -> None:
     """Stream the rows through decode, scoring and writing, with a progress line now and then."""
-    counter = ray.remote(num_cpus=0)(Counter).remote()
-    compute = plan.settings.compute
-    with watch(counter, todo.num_rows, "scored", compute.progress_seconds):
+    with counting(todo.num_rows, "photos scored", plan.settings.compute.progress_seconds) as counter:
         for _ in stream(plan, todo, scorers, counter):
             pass
 
@@ -212,7 +210,7 @@ class ScoringActor:
 
     def __init__(self, stage: dict[str, Any], counter: Any) -> None:
         self.counter = counter
-        self.stage = ScoreSubsets(**stage, done=lambda count: counter.add.remote(count, 0))
+        self.stage = ScoreSubsets(**stage, done=lambda count: self.counter.add.remote(count, 0))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score one block of decoded photos."""
@@ -221,22 +219,6 @@ class ScoringActor:
         if undecoded:
             self.counter.add.remote(undecoded, undecoded)
         return scored
-
-
-class Counter:
-    """Counts photos for the progress line (a Ray actor)."""
-
-    def __init__(self) -> None:
-        self.done, self.failed = 0, 0
-
-    def add(self, done: int, failed: int) -> None:
-        """Count photos that are done, and how many of them failed."""
-        self.done += done
-        self.failed += failed
-
-    def read(self) -> tuple[int, int]:
-        """Photos done, and failed among them."""
-        return self.done, self.failed
 
 
 def report_errors(failed: pa.Table, folder: str, shown: int = 5) -> None:
