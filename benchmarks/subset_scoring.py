@@ -98,7 +98,8 @@ def measure(device: torch.device, sample: int, repeats: int) -> list[str]:
         f"| d | ResNet-50 pass | {cnn:.3f} | {cnn / ours:.2f} |",
         "",
         f"(a) / (c) = {one / ours:.0f}; (c) / (d) = {ours / cnn:.2f}; "
-        f"largest difference (a) - (c) over {sample} subsets: {difference:.1e} MOS (standard deviation of the scores over subsets: {spread:.3f}); "
+        f"largest difference (a) - (c) over {sample} subsets: {difference:.1e} MOS "
+        f"(standard deviation of the scores over subsets: {spread:.3f}); "
         f"backbone and all subsets: {both:.2f} photos a second.",
     ]
 

@@ -35,6 +35,9 @@ class DataSettings(Section):
     scores: str | None = Field(
         None, description="Score list (path or URI); by default the official file's name is looked for below the root."
     )
+    mos_scale: tuple[float, float] | None = Field(
+        None, description="Lowest and highest MOS of a pyiqa list without votes, [0, 100] when not set."
+    )
     split: Literal["auto", "file", "column", "own", "none"] = Field(
         "auto",
         description="Where train/validation/test come from: a published `file`, a `column` of the score list, `own` "
@@ -95,6 +98,9 @@ class TrainSettings(Section):
     epochs: int = Field(120, ge=1, description="Passes over the training images.")
     batch_size: int = Field(8, ge=1, description="Images a step over all workers together.")
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate (Adam).")
+    backbone_rate: float = Field(
+        1, ge=0, description="The backbone's learning rate as a share of the others' (the paper: 1, all alike)."
+    )
     warmup_epochs: float = Field(10, ge=0, description="Epochs of linear warm-up from 0.")
     hold_epochs: float = Field(30, ge=0, description="Epochs at the highest rate, before the cosine to 0.")
     finetune_epochs: int = Field(120, ge=0, description="Epochs of the second stage, from the best weights.")
@@ -111,6 +117,9 @@ class TrainSettings(Section):
     cpus_per_worker: float = Field(1, gt=0, description="CPUs that each worker reserves in Ray.")
     gpu: bool = Field(False, description="Train on GPUs, one a worker.")
     threads: int = Field(0, ge=0, description="Torch threads a worker; 0 = all cores divided by the workers.")
+    cache_bytes: int = Field(
+        4 * 2**30, ge=0, description="Memory a worker may fill with decoded photos; others are decoded every epoch."
+    )
     maximum_failures: int = Field(3, ge=0, description="How many times Ray restarts failed workers.")
 
 
@@ -162,6 +171,13 @@ class ComputeSettings(Section):
     progress_seconds: float = Field(10, gt=0, description="Seconds between progress lines.")
 
 
+class ReportSettings(Section):
+    """Figures from stored results (jobs/report.py)."""
+
+    images: tuple[str, ...] = Field((), description="Image ids to show; empty = those whose two halves differ most.")
+    count: int = Field(3, ge=1, description="How many images to show when none are named.")
+
+
 class Settings(Section):
     """All sections together."""
 
@@ -172,6 +188,7 @@ class Settings(Section):
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
     rank: RankSettings = Field(RankSettings(), description="Scoring every block subset.")
+    report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 
 
