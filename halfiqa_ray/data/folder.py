@@ -1,0 +1,33 @@
+"""Any photos below a folder or object-store prefix: no scores, every picture is a row."""
+
+from __future__ import annotations
+
+from halfiqa_ray.config import DataSettings
+from halfiqa_ray.data.manifest import Listing, Row
+from halfiqa_ray.data.photos import find_photos
+from halfiqa_ray.data.problems import Problem
+
+
+def read(settings: DataSettings) -> Listing:
+    """Every photo below ``settings.root``, sub-folders included. Raises DataError when the root cannot be listed."""
+    index = find_photos(settings.root)
+    listing = Listing(index.root, [], [], source_note="photos of your own")
+    for path, photo in index.photos.items():
+        if photo.bytes == 0:
+            listing.problems.append(
+                Problem("empty_photo", "the file holds no bytes", index.uri(path), None, path, index.uri(path))
+            )
+        else:
+            listing.rows.append(Row(path, index.uri(path), photo.bytes, photo.modified))
+    unusable = (
+        ("leaves_root", index.leaving, f"a symbolic link that leads out of {index.root}: set data.root to its target"),
+        ("missing_photo", index.dangling, "a symbolic link to nothing"),
+        ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),
+    )
+    for kind, paths, message in unusable:
+        for path in sorted(paths):
+            listing.problems.append(Problem(kind, message, index.uri(path), None, path, index.uri(path)))
+    if index.other:
+        kinds = ", ".join(f"{suffix or 'no extension'} {count:,}" for suffix, count in index.other.most_common(8))
+        listing.notes.append(f"{index.other.total():,} files are no photos by their extension: {kinds}")
+    return listing

@@ -1,0 +1,191 @@
+"""The photos below a data root, listed once: what is there, what a list's name means, and nothing outside the root."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs as pafs
+
+from halfiqa_ray import storage
+from halfiqa_ray.data.images import SUFFIXES
+from halfiqa_ray.data.problems import DataError, RowError
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A stored file: its size, and when it was last changed (nanoseconds since 1970)."""
+
+    bytes: int
+    modified: int
+
+
+@dataclass
+class PhotoIndex:
+    """The photos below ``root`` by their path relative to it (`/` between folders)."""
+
+    root: str
+    photos: dict[str, Photo]
+    leaving: frozenset[str] = frozenset()  # photos and folders that symbolic links lead out of the root
+    dangling: frozenset[str] = frozenset()  # symbolic links to nothing
+    misnamed: frozenset[str] = frozenset()  # names that are not UTF-8, with \\x.. in place of the odd bytes
+    other: Counter[str] = field(default_factory=Counter)  # files that are no photos, by extension
+
+    def uri(self, image_id: str) -> str:
+        """Where to read a photo."""
+        return storage.join(self.root, image_id)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.photos:
+            found[posixpath.splitext(path)[0]].append(path)
+        return found
+
+    @cached_property
+    def _leaving_stems(self) -> frozenset[str]:
+        return frozenset(posixpath.splitext(path)[0] for path in self.leaving)
+
+    def find(self, folder: str, name: str) -> str:
+        """The photo that a list calls ``name``, relative to ``folder``: by its exact name, else by its name without
+        extension (lists say .png where the photos are .jpg). Raises RowError.
+        """
+        path = posixpath.join(folder, safe_name(name))
+        if path in self.photos:
+            return path
+        stem = posixpath.splitext(path)[0]
+        same_stem = self._by_stem.get(stem, [])
+        above = map(str, PurePosixPath(path).parents)
+        if stem in self._leaving_stems or any(place in self.leaving for place in above):
+            raise RowError("leaves_root", f"{name!r} is a symbolic link that leads out of {self.root}")
+        if len(same_stem) > 1:
+            raise RowError("ambiguous_name", f"{name!r} is not there, and several photos have its stem: {same_stem}")
+        if not same_stem:
+            raise RowError("missing_photo", f"{name!r} is not in {storage.join(self.root, folder)}")
+        return same_stem[0]
+
+    def choose_folder(self, folders: Sequence[str], names: Iterable[str]) -> tuple[str, list[str]]:
+        """The folder of ``folders`` in which most of ``names`` are found (the first of equals), and all that have any.
+
+        One folder serves the whole list, so that photos of two sizes never mix.
+        """
+        found: Counter[str] = Counter()
+        for name in names:
+            for folder in folders:
+                try:
+                    self.find(folder, name)
+                except RowError as error:
+                    if error.kind == "missing_photo":
+                        continue
+                found[folder] += 1
+        best = max(folders, key=lambda folder: found[folder])
+        return best, [folder for folder in folders if found[folder]]
+
+
+def safe_name(name: str) -> str:
+    """A list's name as a path below the root. Raises RowError when it is empty or leads out of it.
+
+    Backslashes count as folder separators: lists made on Windows have them.
+    """
+    path = name.strip().replace("\\", "/")
+    if not path or "\0" in path:
+        raise RowError("missing_photo", "the row names no photo")
+    if path.startswith(("/", "~")) or ".." in path.split("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
+        raise RowError("leaves_root", f"{name!r} is not a path below data.root")
+    return posixpath.normpath(path)
+
+
+def find_photos(root: str) -> PhotoIndex:
+    """List every photo below a local folder or object-store prefix. Hidden names (`.x`) are left out.
+
+    A file is taken for a photo by its extension (images.SUFFIXES). Raises DataError when the root cannot be listed.
+    """
+    root = storage.absolute(root)
+    try:
+        return _remote(root) if storage.is_remote(root) else _local(root)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot list the photos in data.root = {root}: {error}") from error
+
+
+def _is_photo(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in SUFFIXES
+
+
+def _remote(root: str) -> PhotoIndex:
+    store, base = storage.filesystem(root)
+    index = PhotoIndex(root, {})
+    infos = store.get_file_info(pafs.FileSelector(base, recursive=True))
+    start = len(base.rstrip("/")) + 1
+    for info in sorted(infos, key=lambda info: info.path):
+        path = info.path[start:]
+        if info.type != pafs.FileType.File or any(part.startswith(".") for part in path.split("/")):
+            continue
+        if _is_photo(path):
+            changed = info.mtime or datetime.fromtimestamp(0, UTC)
+            index.photos[path] = Photo(info.size, int(changed.timestamp() * 1e9))
+        else:
+            index.other[posixpath.splitext(path)[1].lower()] += 1
+    return index
+
+
+def _local(root: str) -> PhotoIndex:
+    if not Path(root).is_dir():
+        raise FileNotFoundError("there is no such folder")
+    index = PhotoIndex(root, {})
+    leaving, dangling, misnamed = set(), set(), set()
+    for path, entry in _walk(root, "", (os.path.realpath(root),)):
+        if not _is_utf8(path):
+            misnamed.add(os.fsencode(path).decode(errors="backslashreplace"))
+        elif entry.is_symlink() and not _inside(os.path.realpath(entry.path), os.path.realpath(root)):
+            if entry.is_dir() or _is_photo(path):
+                leaving.add(path)
+        elif not entry.is_file():
+            dangling.add(path)
+        elif _is_photo(path):
+            status = entry.stat()
+            index.photos[path] = Photo(status.st_size, status.st_mtime_ns)
+        else:
+            index.other[posixpath.splitext(path)[1].lower()] += 1
+    index.leaving, index.dangling = frozenset(leaving), frozenset(filter(_is_photo, dangling))
+    index.misnamed = frozenset(filter(_is_photo, misnamed))
+    return index
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _walk(root: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below a folder that is not itself a folder to descend into, in a fixed order.
+
+    Links to folders are followed inside the root, but never to a folder above (a circle).
+    """
+    with os.scandir(os.path.join(root, below)) as found:  # noqa: PTH118  # scandir spares a status call a file
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        path = posixpath.join(below, entry.name)
+        if not entry.is_dir():
+            yield path, entry
+            continue
+        real = os.path.realpath(entry.path) if entry.is_symlink() else posixpath.join(above[-1], entry.name)
+        if not _inside(real, above[0]):
+            yield path, entry
+        elif real not in above:
+            yield from _walk(root, path, (*above, real))
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
