@@ -114,6 +114,8 @@ SECTION2 = pa.schema(
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("run", pa.string(), nullable=False),
         pa.field("model", pa.string()),
+        pa.field("rows", pa.int32(), nullable=False),  # the block grid
+        pa.field("columns", pa.int32(), nullable=False),
         pa.field("scope", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),  # rule, control, bound
         pa.field("name", pa.string(), nullable=False),

@@ -7,6 +7,8 @@ Shape suffixes: R statistics, N rows (images), G groups, D draws (resamples), C 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from halfiqa_ray.statistics.pearson import quotient, varies
 
 LEVEL = 0.95
 # Draws that share one random stream. A constant, so that results do not depend on how memory is cut;
-# the memory of a call is about DRAWS_A_BLOCK * G * 16 bytes, and N * R * 48 bytes for the sums.
+# the memory of a call is about DRAWS_A_BLOCK * G * 24 bytes, and N * R * 64 bytes for the sums.
 DRAWS_A_BLOCK = 16
 # Beyond this share of resamples without a value an interval would describe the others only.
 LARGEST_UNDEFINED = 0.05
@@ -53,22 +55,27 @@ def resampled_plcc(
     NaN in ``x`` or ``y`` leaves that row out of the columns concerned. A resample in which a side does not vary
     gives NaN.
     """
+    # Equal columns, and equal patterns of missing rows, are resampled once.
+    x_NR, column_R = _distinct(x_NR)
     there_NR = np.isfinite(x_NR) & np.isfinite(y_N)[:, None]
-    count_R = np.maximum(there_NR.sum(0), 1)
+    there_NP, pattern_R = _distinct(there_NR)
     # Centred on the full sample, so that sums of squares do not cancel.
-    base_x_R = np.where(there_NR, x_NR, 0).sum(0) / count_R
+    base_x_R = np.where(there_NR, x_NR, 0).sum(0) / np.maximum(there_NR.sum(0), 1)
     base_y = float(y_N[np.isfinite(y_N)].mean()) if np.isfinite(y_N).any() else 0.0
     x = np.where(there_NR, x_NR - base_x_R, 0.0)
-    y = np.where(there_NR, (y_N - base_y)[:, None], 0.0)
-    columns = np.concatenate([there_NR.astype(np.float64), x, y, x * x, y * y, x * y], axis=1)
-    sums = resampled_sums(columns, groups_N, draws, seed)
-    n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = np.split(sums, 6, axis=1)
+    y_N1 = np.where(np.isfinite(y_N), y_N - base_y, 0.0)[:, None]
+    with_x = resampled_sums(np.concatenate([x, x * x, x * y_N1], axis=1), groups_N, draws, seed)
+    with_y = resampled_sums(
+        np.concatenate([there_NP, there_NP * y_N1, there_NP * y_N1**2], axis=1), groups_N, draws, seed
+    )
+    sum_x, sum_xx, sum_xy = np.split(with_x, 3, axis=1)
+    n, sum_y, sum_yy = (sums[:, pattern_R] for sums in np.split(with_y, 3, axis=1))
     n = np.where(n > 0, n, np.nan)
     mean_x, mean_y = sum_x / n, sum_y / n
     std_x = np.sqrt(np.maximum(sum_xx / n - mean_x**2, 0))
     std_y = np.sqrt(np.maximum(sum_yy / n - mean_y**2, 0))
     exists = varies(mean_x + base_x_R, std_x) & varies(mean_y + base_y, std_y)
-    return quotient(sum_xy / n - mean_x * mean_y, std_x * std_y, exists)
+    return quotient(sum_xy / n - mean_x * mean_y, std_x * std_y, exists)[:, column_R]
 
 
 def resampled_mean(
@@ -91,3 +98,11 @@ def percentile_interval(draws_DR: NDArray[np.float64]) -> tuple[NDArray[np.float
         tail = (1 - LEVEL) / 2
         low[known_R], high[known_R] = np.nanquantile(draws_DR[:, known_R], [tail, 1 - tail], axis=0)
     return low, high
+
+
+def _distinct(values_NR: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The distinct columns of an array, and which of them each column is."""
+    first: dict[bytes, int] = {}
+    which = np.array([first.setdefault(column.tobytes(), len(first)) for column in values_NR.T], dtype=np.int64)
+    where = [int(np.flatnonzero(which == number)[0]) for number in range(len(first))]
+    return values_NR[:, where], which

@@ -45,12 +45,12 @@ def spearman(columns: NDArray[np.floating], y: ArrayLike) -> NDArray[np.float64]
         return result_K
     middle = (len(y_N) + 1) / 2
     rank_y_N = average_ranks(y_N) - middle
-    spread_y = np.sqrt(rank_y_N @ rank_y_N)
+    spread_y = np.sqrt(_dot(rank_y_N, rank_y_N))
     for k, x_N in enumerate(columns):
         order, ranks = _ranks_in_order(x_N)
         ranks -= middle
-        spread = np.sqrt(ranks @ ranks) * spread_y
-        result_K[k] = quotient(ranks @ rank_y_N[order], spread, _varies(x_N))
+        spread = np.sqrt(_dot(ranks, ranks)) * spread_y
+        result_K[k] = quotient(_dot(ranks, rank_y_N[order]), spread, _varies(x_N))
     return result_K
 
 
@@ -66,3 +66,8 @@ def _ranks_in_order(values_N: NDArray[np.generic]) -> tuple[NDArray[np.intp], ND
 def _varies(values_N: NDArray[np.generic]) -> NDArray[np.bool_]:
     wide_N = values_N.astype(np.float64)
     return varies(wide_N.mean(), wide_N.std())
+
+
+def _dot(a_N: NDArray[np.float64], b_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not BLAS: its threads take longer to meet than one needs for a vector, the more so on a busy machine.
+    return np.einsum("n,n->", a_N, b_N)

@@ -1,0 +1,78 @@
+"""The tables of a finished run: the pieces of work of ``halfiqa_ray.tables`` as Ray tasks where they are many."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import ray
+
+from halfiqa_ray import schema
+from halfiqa_ray.config import Settings
+from halfiqa_ray.tables import localisation_text
+from halfiqa_ray.tables.build import make_run_tables, write_run_tables
+from halfiqa_ray.tables.localisation import COLUMNS, localise, read_truth
+from halfiqa_ray.tables.reading import Run, find_run, read_images, read_rows
+from halfiqa_ray.tables.scan import in_process
+from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.writing import write_table
+
+# Below this many bytes of scores, starting workers takes longer than the work.
+SMALL_BYTES = 64 << 20
+
+
+def make_tables(settings: Settings, run_key: str | None = None) -> str:
+    """Write ``tables/`` for the newest run of the data set, or that of ``run_key``; returns text to print.
+
+    Works in this process without Ray, or when there is little to do. Raises FileNotFoundError when there is no run.
+    """
+    run = find_run(settings.output, settings.data.dataset, run_key)
+    images = read_images(run)
+    distributed = ray.is_initialized() and 4 * run.grid.subsets * len(images) > SMALL_BYTES
+    workers = max(1, int(ray.cluster_resources().get("CPU", 1))) if distributed else 1
+    mapper = _Tasks(workers) if distributed else in_process
+    resampling = Resampling(settings.rank.bootstrap, settings.seed)
+    tables = make_run_tables(run, settings.rank.rule, resampling, mapper, workers, images)
+    return write_run_tables(settings.output, tables)
+
+
+def make_localisation(
+    settings: Settings,
+    truth: str,
+    run_key: str | None = None,
+    untrained: Run | None = None,
+) -> str:
+    """Write ``tables/localisation`` for a run on data with planted defects; returns text to print.
+
+    ``truth`` is the URI of a CSV with image_name and damaged_blocks, ``untrained`` a run of an untrained model over
+    the same images (`find_run`). Raises FileNotFoundError when there is no run, ValueError for a bad truth file.
+    """
+    run = find_run(settings.output, settings.data.dataset, run_key)
+    table = localise(
+        read_rows(run, COLUMNS),
+        read_truth(truth, run.grid),
+        run.grid,
+        read_rows(untrained, COLUMNS) if untrained is not None else None,
+        *(run.dataset, run.key, run.synthetic, settings.rank.bootstrap, settings.seed),
+    )
+    write_table(settings.output, "localisation", table, localisation_text.markdown)
+    rule = settings.rank.rule if settings.rank.rule in schema.IMAGE_RULES else "score_change"
+    return localisation_text.console(table, rule)
+
+
+class _Tasks:
+    """A mapper over Ray tasks: at most ``workers`` in flight, results in the order of the arguments."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def __call__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        remote = ray.remote(num_cpus=1)(function)
+        flying: deque[Any] = deque()
+        for some in arguments:
+            if len(flying) >= self.workers:
+                yield ray.get(flying.popleft())
+            flying.append(remote.remote(*some))
+        while flying:
+            yield ray.get(flying.popleft())

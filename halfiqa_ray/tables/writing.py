@@ -1,0 +1,101 @@
+"""Tables into files and into text: Parquet and CSV for programs, Markdown and aligned text for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from halfiqa_ray import schema, storage
+
+NOTICE = (
+    "SYNTHETIC DATA: these scores come from a formula, not from people. Nothing here says anything about human "
+    "judgement or about a published data set."
+)
+
+
+def replace_rows(uri: str, fresh: pa.Table, keys: Sequence[str] = ("dataset", "run")) -> pa.Table:
+    """``fresh`` together with the rows of a stored table whose ``keys`` it does not have, sorted by the keys.
+
+    A stored table with other columns (of an older version) is left out. The metadata say whether any row is of
+    synthetic data.
+    """
+    table = fresh
+    if storage.exists(uri) and storage.read_schema(uri).remove_metadata().equals(fresh.schema.remove_metadata()):
+        stored = storage.read_table(uri).replace_schema_metadata(None)
+        ours = set(zip(*(fresh[key].to_pylist() for key in keys), strict=True))
+        others = [row not in ours for row in zip(*(stored[key].to_pylist() for key in keys), strict=True)]
+        stored = stored.filter(pa.array(others, pa.bool_()))
+        table = pa.concat_tables([stored, fresh.replace_schema_metadata(None)])
+        # Ties of the keys keep their order, so that the rows of one run stay as they were made.
+        order = sorted(
+            range(table.num_rows), key=list(zip(*(table[key].to_pylist() for key in keys), strict=True)).__getitem__
+        )
+        table = table.take(pa.array(order, pa.int64()))
+    synthetic = bool(pc.any(table["synthetic"]).as_py())
+    metadata = {"synthetic": synthetic} | ({"notice": NOTICE} if synthetic else {})
+    return table.cast(schema.with_metadata(table.schema, metadata))
+
+
+def write_table(output: str, name: str, fresh: pa.Table, markdown: Callable[[pa.Table], str] | None = None) -> None:
+    """Write a table as ``output``/tables/NAME.parquet, beside the rows of other runs that stand there.
+
+    ``markdown`` makes its page; then CSV and Markdown are written too.
+    """
+    uri = storage.join(output, "tables", name)
+    merged = replace_rows(f"{uri}.parquet", fresh)
+    storage.write_table(f"{uri}.parquet", merged)
+    if markdown is not None:
+        write_csv(f"{uri}.csv", merged)
+        storage.write_text(f"{uri}.md", markdown(merged))
+
+
+def write_csv(uri: str, table: pa.Table) -> None:
+    """Write a table of plain columns as CSV; nulls are empty, and synthetic rows carry a notice in the last column."""
+    notices = [NOTICE if synthetic else None for synthetic in table["synthetic"].to_pylist()]
+    sink = pa.BufferOutputStream()
+    pacsv.write_csv(table.append_column("notice", pa.array(notices, pa.string())), sink)
+    storage.write_bytes(uri, sink.getvalue().to_pybytes())
+
+
+def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
+    """A number for a person; empty where there is none."""
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def with_interval(value: float | None, low: float | None, high: float | None, signed: bool = False) -> str:
+    """``0.970 [0.965, 0.975]``; without the interval where it does not exist, empty where the value does not."""
+    ends = [number(end, signed=signed) for end in (low, high)]
+    middle = number(value, signed=signed)
+    return f"{middle} [{ends[0]}, {ends[1]}]" if middle and all(ends) else middle
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a vertical bar inside a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def aligned_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table for a terminal: columns padded to their widest cell, two spaces apart."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def nulls(values: Iterable[float]) -> list[float | None]:
+    """Numbers for an Arrow column, NaN made null."""
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def table_of(rows: Iterable[dict[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Rows as a table; NaN and missing values are null."""
+    clean = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+    return pa.Table.from_pylist(clean, schema=columns)
