@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -62,13 +62,11 @@ class Listing:
 
 def to_table(rows: Sequence[Row], split_source: str | None, metadata: Mapping[str, Any]) -> pa.Table:
     """Rows as a table (schema.MANIFEST), sorted by image_id, with ``metadata`` in its schema."""
-    plain = [asdict(row) for row in sorted(rows, key=lambda row: row.image_id)]
+    ordered = sorted(rows, key=lambda row: row.image_id)
     columns: dict[str, list[Any]] = {
-        name: [split_source if row["split"] is not None else None for row in plain]
-        if name == "split_source"
-        else [row[name] for row in plain]
-        for name in schema.MANIFEST.names
+        name: [getattr(row, name) for row in ordered] for name in schema.MANIFEST.names if name != "split_source"
     }
+    columns["split_source"] = [None if split is None else split_source for split in columns["split"]]
     return pa.table(columns, schema=schema.with_metadata(schema.MANIFEST, dict(metadata)))
 
 
