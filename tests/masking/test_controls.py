@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfiqa_ray.masking.controls import centre_half, other_images, random_halves
@@ -9,6 +9,7 @@ GRID = Grid(3, 4)
 names = st.lists(st.text(max_size=6), min_size=2, max_size=30, unique=True)
 
 
+@settings(deadline=None)
 @given(names, st.integers(0, 5), st.randoms())
 def test_a_random_half_depends_on_seed_and_own_name_only(ids, seed, random):
     halves = dict(zip(ids, random_halves(GRID, ids, seed), strict=True))
@@ -34,6 +35,7 @@ def test_the_centre_half():
     assert centre_half(Grid(1, 2)) == 0b01
 
 
+@settings(deadline=None)
 @given(names, st.integers(0, 5), st.randoms())
 def test_every_image_takes_another_one_and_each_is_taken_once(ids, seed, random):
     taken = dict(zip(ids, [ids[i] for i in other_images(ids, ids, seed)], strict=True))
@@ -43,6 +45,7 @@ def test_every_image_takes_another_one_and_each_is_taken_once(ids, seed, random)
     assert taken == dict(zip(shuffled, [shuffled[i] for i in other_images(shuffled, shuffled, seed)], strict=True))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=40), st.integers(0, 5))
 def test_the_other_image_is_of_another_photo_where_that_can_be(numbers, seed):
     photos = [f"photo {n}" for n in numbers]

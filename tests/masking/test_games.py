@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from shapiq.game_theory.exact import ExactComputer
@@ -53,11 +53,13 @@ def test_twelve_blocks_agree_with_shapiq_from_float32_scores():
             assert found[a, b] == pytest.approx(theirs[(a, b)], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (2, 32), elements=st.floats(-100, 100, width=32)))
 def test_shapley_values_add_up_to_what_all_blocks_bring(scores):
     np.testing.assert_allclose(shapley(scores).sum(1), scores[:, -1] - scores[:, 0], atol=1e-9)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (1, 16), elements=st.floats(-100, 100, width=32)), st.permutations(range(4)))
 def test_renaming_the_blocks_renames_the_values(scores, permutation):
     subsets = np.arange(16)

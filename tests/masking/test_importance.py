@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,6 +25,7 @@ def planted(blocks, kept, weight=1.0):
     return (3 + weight * kept[:, blocks].sum(1))[None]
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (2, 16), elements=st.floats(-1, 1, width=32)), st.data())
 def test_level_plcc_is_the_mean_over_subsets_that_mask_the_block(plcc, data):
     plcc = plcc.copy()
@@ -39,6 +40,7 @@ def test_level_plcc_is_the_mean_over_subsets_that_mask_the_block(plcc, data):
             assert found[image, block] == pytest.approx(expected, nan_ok=True, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (2, 16), elements=st.floats(0, 100, width=32)))
 def test_score_change_is_the_mean_change_over_subsets_that_mask_the_block(scores):
     found = score_change_importance(SMALL, scores)
@@ -96,6 +98,7 @@ def test_halves_masked_are_complements_that_keep_what_they_say():
     np.testing.assert_array_equal(trivial_masked + important_masked, [4095, 4095])
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 16)), elements=st.integers(0, 3).map(float)))
 def test_ties_go_to_the_lower_block(values):
     blocks = values.shape[1]
@@ -104,12 +107,14 @@ def test_ties_go_to_the_lower_block(values):
         assert int(half) == sum(1 << block for block in expected)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (1, 12), elements=st.floats(-50, 50), unique=True), st.permutations(range(12)))
 def test_renaming_blocks_without_ties_renames_the_half(values, permutation):
     half, renamed = int(important_half(values)[0]), int(important_half(values[:, permutation])[0])
     assert renamed == sum((half >> old & 1) << new for new, old in enumerate(permutation))
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (1, 16), elements=st.floats(-5, 5, width=32)), st.permutations(range(4)))
 def test_renaming_blocks_renames_their_importance(scores, permutation):
     subsets = np.arange(16)

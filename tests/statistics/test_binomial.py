@@ -1,12 +1,13 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfiqa_ray.statistics.binomial import binomial_interval
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.data())
 def test_wilson_interval_from_its_textbook_formula(n, data):
     hits = data.draw(st.integers(0, n))

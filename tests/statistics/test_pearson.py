@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import pearsonr
@@ -10,6 +10,7 @@ from halfiqa_ray.statistics.pearson import pearson
 levels = arrays(np.float64, (6, 5), elements=st.floats(0, 1, width=32))
 
 
+@settings(deadline=None)
 @given(levels, arrays(np.float64, 5, elements=st.floats(0, 1, width=32)))
 def test_each_subset_agrees_with_scipy_and_is_nan_exactly_where_a_side_is_flat(all_levels, full):
     found = pearson(all_levels, full)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata, spearmanr
@@ -10,11 +10,13 @@ from halfiqa_ray.statistics.spearman import average_ranks, columns_within, spear
 few_values = st.integers(-3, 3).map(float)  # many ties
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, st.integers(0, 40), elements=few_values))
 def test_ranks_agree_with_scipy_under_ties(values):
     np.testing.assert_array_equal(average_ranks(values), rankdata(values))
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (5, 30), elements=few_values), arrays(np.float64, 30, elements=few_values))
 def test_correlation_agrees_with_scipy_under_ties(columns, y):
     found = spearman(columns, y)

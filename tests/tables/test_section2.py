@@ -94,7 +94,10 @@ def test_intervals_resample_photos_and_hold_their_values(run):
             assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], (row["name"], name)
         if row["name"] != "random half":
             assert row["trivial_minus_random_low"] <= row["trivial_minus_random"] <= row["trivial_minus_random_high"]
-    rule = by_name(run[2])["score_change"]
+    rule, random = by_name(run[2])["score_change"], by_name(run[2])["random half"]
+    for side in ("trivial", "important"):
+        assert rule[f"{side}_minus_random"] == pytest.approx(rule[side] - random[side])
+        assert random[f"{side}_minus_random"] is None
     assert rule["trivial_minus_random_low"] > 0 > rule["important_minus_random_high"]
     scopes = {row["scope"]: row for row in run[2].to_pylist()}
     assert list(scopes) == ["all", "train", "test"]
