@@ -1,6 +1,6 @@
 """What every quality model offers: preprocessing, a score in native MOS units and, where it has them, levels.
 
-Shape suffixes: N images, C channels, H and W pixels.
+Shape suffixes: N images, C channels, H and W pixels, O outputs of the head.
 """
 
 from __future__ import annotations
@@ -42,10 +42,15 @@ class MosScale:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A batch of predictions: ``score_N`` in native MOS units, ``levels_N5`` probabilities or None."""
+    """A batch of predictions: ``score_N`` in native MOS units, ``levels_N5`` probabilities or None.
+
+    ``raw_NO`` is what the head was given, (N, 5) level logits or (N, 1) standardised scores: losses use it, because
+    the logarithm of a probability that underflowed is lost.
+    """
 
     score_N: Tensor
     levels_N5: Tensor | None
+    raw_NO: Tensor | None = None
 
 
 class QualityModel(nn.Module, ABC):
@@ -56,6 +61,8 @@ class QualityModel(nn.Module, ABC):
 
     preprocessing: Preprocessing
     mos_scale: MosScale
+    backbone: nn.Module
+    head: QualityHead
 
     def normalise(self, pixels_NHWC: Tensor) -> Tensor:
         """uint8 RGB (N, H, W, 3) to float32 model input (N, 3, H, W)."""
@@ -74,6 +81,10 @@ class QualityHead(nn.Module):
 
     ``target_mean`` and ``target_std`` standardise a scalar target inside the model; they travel with its weights.
     """
+
+    target_mean: Tensor
+    target_std: Tensor
+    level_values: Tensor
 
     def __init__(self, mos_scale: MosScale, levels: bool) -> None:
         super().__init__()
@@ -95,5 +106,5 @@ class QualityHead(nn.Module):
         if self.levels:
             levels_N5 = raw.softmax(-1)
             mean_level_N = (levels_N5 * self.level_values.to(raw.dtype)).sum(-1)
-            return Prediction(self.mos_scale.from_levels(mean_level_N), levels_N5)
-        return Prediction(self.target_mean + self.target_std * raw[:, 0], None)
+            return Prediction(self.mos_scale.from_levels(mean_level_N), levels_N5, raw)
+        return Prediction(self.target_mean + self.target_std * raw[:, 0], None, raw)
