@@ -1,0 +1,142 @@
+"""Checkpoints: a trained model in two files, ``model.safetensors`` and ``model.json``, local or in object storage.
+
+``model.json`` is a public interface: everything needed to use the weights and to judge them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+from typing import Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from halfiqa_ray import storage
+from halfiqa_ray.config import ModelSettings, Section, TrainSettings
+from halfiqa_ray.models.agreement import Agreement
+from halfiqa_ray.models.base import MosScale, Preprocessing, QualityModel
+from halfiqa_ray.models.build import build_model
+
+WEIGHTS, RECORD = "model.safetensors", "model.json"
+PACKAGES = ("halfiqa_ray", "torch", "timm", "ray", "numpy", "pillow", "safetensors")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or does not fit together."""
+
+
+class CheckpointRecord(Section):
+    """What ``model.json`` says."""
+
+    format: Literal[1] = Field(1, description="Version of these columns.")
+    dataset: str = Field(description="Data set that the model was trained on.")
+    synthetic: bool = Field(description="Trained on synthetic scores (demo data): its numbers say nothing of people.")
+    mos_scale: MosScale = Field(description="Native MOS range of that data set; scores come out in it.")
+    model: ModelSettings = Field(description="Model settings; the backbone weights named there were the start.")
+    preprocessing: Preprocessing = Field(description="How a photo becomes input.")
+    run: str = Field(description="Name of the training run.")
+    train: TrainSettings = Field(description="Training settings.")
+    seed: int = Field(description="Seed of the run.")
+    stage: str = Field(description="Stage of the best epoch.")
+    epoch: int = Field(description="Best epoch of that stage, from 1.")
+    split_hash: str = Field(description="Hash of the manifest's split.")
+    metrics: dict[str, Agreement] = Field(description="Agreement with MOS for every split not trained on.")
+    versions: dict[str, str] = Field(description="Packages that trained it.")
+    weights_sha256: str = Field("", description="SHA-256 of model.safetensors.")
+
+
+def checkpoint_uri(output: str, dataset: str, model: str, run: str) -> str:
+    """Where a training run puts its checkpoint."""
+    return storage.join(output, "checkpoints", dataset, model, run)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def save_checkpoint(uri: str, model: QualityModel, record: CheckpointRecord) -> CheckpointRecord:
+    """Write both files into the folder ``uri``; returns the record with the hash of the weights.
+
+    ``model.json`` comes last, so that a folder that has it is complete.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    data = safetensors.torch.save(tensors)
+    record = record.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
+    storage.write_bytes(storage.join(uri, WEIGHTS), data)
+    storage.write_json(storage.join(uri, RECORD), record.model_dump(mode="json"))
+    return record
+
+
+def has_checkpoint(uri: str) -> bool:
+    """Whether a complete checkpoint is in the folder ``uri``."""
+    return storage.exists(storage.join(uri, RECORD))
+
+
+def read_record(uri: str) -> CheckpointRecord:
+    """Read ``model.json`` of the checkpoint folder ``uri``. Raises CheckpointError naming the file."""
+    file = storage.join(uri, RECORD)
+    try:
+        return CheckpointRecord.model_validate(storage.read_json(file))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint in {uri}: {RECORD} is missing; train one with jobs/train.py") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{file} is not a checkpoint record of this version: {place}: {first['msg']}") from error
+
+
+def load_checkpoint(uri: str, device: str | torch.device = "cpu") -> tuple[QualityModel, CheckpointRecord]:
+    """The model of a checkpoint folder, in evaluation mode on ``device``, and its record. Never asks the hub.
+
+    Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, or the
+    weights do not belong to the record.
+    """
+    record = read_record(uri)
+    file = storage.join(uri, WEIGHTS)
+    try:
+        data = storage.read_bytes(file)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{file} is missing, though {RECORD} is beside it; copy both files") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != record.weights_sha256:
+        raise CheckpointError(
+            f"{file} has SHA-256 {found[:12]}..., but {RECORD} says {record.weights_sha256[:12]}...: the file is "
+            f"damaged or belongs to another checkpoint; copy both files again"
+        )
+    try:
+        tensors = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{file} is not a safetensors file: {error}") from error
+    settings = record.model
+    random_start = settings.backbone.model_copy(update={"weights": "none"})
+    model = build_model(settings.model_copy(update={"backbone": random_start}), record.mos_scale)
+    _check_fit(file, model.state_dict(), tensors)
+    model.load_state_dict(tensors)
+    model.preprocessing = record.preprocessing
+    return model.to(device).eval(), record
+
+
+def _check_fit(file: str, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
+    """Raise CheckpointError for the first tensor that is missing, unexpected or of another shape."""
+    missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    for names, problem in ((missing, "lacks"), (unexpected, "has, and the model has not,")):
+        if names:
+            raise CheckpointError(f"{file} {problem} {len(names)} tensors: {', '.join(names[:3])} ...")
+    for name, tensor in own.items():
+        if tensor.shape != given[name].shape:
+            raise CheckpointError(
+                f"{file}: tensor {name} has shape {tuple(given[name].shape)}, the model of {RECORD} "
+                f"needs {tuple(tensor.shape)}"
+            )
