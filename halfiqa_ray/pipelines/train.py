@@ -1,0 +1,289 @@
+"""The training job: Ray Train starts the workers, restarts them when they fail, and keeps the resumable state.
+
+The science is in ``halfiqa_ray.models.training``; each worker runs one `Fit`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.train
+import torch
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+from torch.nn.parallel import DistributedDataParallel
+
+from halfiqa_ray import schema, storage
+from halfiqa_ray.config import Settings, TrainSettings, fingerprint
+from halfiqa_ray.data.images import ImageError
+from halfiqa_ray.data.manifest import read_manifest
+from halfiqa_ray.data.photo_cache import PhotoCache
+from halfiqa_ray.models.agreement import agreement
+from halfiqa_ray.models.base import MosScale
+from halfiqa_ray.models.build import build_model
+from halfiqa_ray.models.checkpoints import (
+    CheckpointRecord,
+    has_checkpoint,
+    package_versions,
+    read_record,
+    save_checkpoint,
+)
+from halfiqa_ray.models.schedule import stages
+from halfiqa_ray.models.targets import soft_labels
+from halfiqa_ray.models.training import Fit, ScoredPhotos, TrainingError, photos_of
+from halfiqa_ray.pipelines.runs import RunRecord
+from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.pipelines.train_run import RunFolder, describe
+
+STATE_FILE = "fit.pt"
+STATES_KEPT = 2
+# Ray Train takes a worker's report only when it looks at its health, every 2 s by default, and the next report waits.
+HEALTH_SECONDS = 0.5
+LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
+
+
+def run(settings: Settings) -> CheckpointRecord:
+    """Train as ``settings`` say, or go on with the run of that name, or return at once when it is finished.
+
+    Raises DataError without a manifest, ValueError for settings that fit no run (RunNameTaken where its name has
+    other settings), WeightsError without backbone weights, and TrainingError when the fit cannot go on.
+    """
+    rows = read_manifest(settings.output, settings.data.dataset)
+    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
+    folder = RunFolder.of(settings)
+    folder.claim(settings, about["split_hash"])
+    if has_checkpoint(folder.uri):
+        print(f"train {settings.train.run}: finished before, in {folder.uri}", flush=True)
+        return read_record(folder.uri)
+    # Every mistake in the settings shows here, before workers are started and restarted.
+    photos = photos_by_split(rows, mos_scale)
+    model = build_model(settings.model, mos_scale)
+    stages(settings.train)
+    folder.clear_failure()
+    counts = ", ".join(f"{split} {len(chosen)}" for split, chosen in photos.items())
+    print(
+        f"train {settings.train.run}: {settings.model.name} on {settings.model.backbone.name} "
+        f"({settings.model.backbone.weights}), {sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"{settings.model.height} x {settings.model.width} pixels\n  photos with MOS: {counts}\n"
+        f"  {settings.train.workers} worker{'s' * (settings.train.workers > 1)}, "
+        f"{'GPU' if settings.train.gpu else f'{torch_threads(settings.train)} torch threads'} each",
+        flush=True,
+    )
+    with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
+        record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
+        with record.timed("train"), printed_history(folder):
+            fit_on_workers(settings, folder)
+        found = read_record(folder.uri)
+        record.note(metrics=found.model_dump(mode="json")["metrics"])
+    storage.delete_folder(folder.state)
+    return found
+
+
+def summary(record: CheckpointRecord) -> str:
+    """The agreement with MOS on every split, a line each, for a person."""
+    lines = [f"best weights: epoch {record.epoch} of stage {record.stage}, agreement with MOS"]
+    for split, found in record.metrics.items():
+        plcc, srcc, rmse = ("none" if v is None else f"{v:.3f}" for v in (found.plcc, found.srcc, found.rmse))
+        lines.append(f"  {split:16} n {found.n:5d}  PLCC {plcc}  SRCC {srcc}  RMSE {rmse}")
+    if record.synthetic:
+        lines.append("  synthetic scores: these numbers say nothing about human judgement")
+    return "\n".join(lines)
+
+
+def fit_on_workers(settings: Settings, folder: RunFolder) -> None:
+    """Run `worker` under Ray Train until the checkpoint is written. Raises TrainingError."""
+    train = settings.train
+    resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1.0} if train.gpu else {})
+    check_room(resources, train.workers)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(HEALTH_SECONDS))
+    absolute = settings.model_copy(update={"output": storage.absolute(settings.output)})
+    store, path = storage.filesystem(folder.uri)
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config={"settings": absolute.model_dump(mode="json")},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=folder.state.rsplit("/", 1)[-1],
+            storage_path=path,
+            storage_filesystem=store,
+            failure_config=ray.train.FailureConfig(max_failures=train.maximum_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        reasons = getattr(error, "worker_failures", {}).values()
+        said = "; ".join(sorted({str(reason).strip().splitlines()[-1] for reason in reasons})) or str(error)
+        raise TrainingError(
+            folder.failure()
+            or f"{said} (after {train.maximum_failures} restarts; the same command goes on from the "
+            f"last finished epoch)"
+        ) from error
+    if message := folder.failure():
+        raise TrainingError(message)
+
+
+def check_room(resources: dict[str, float], workers: int) -> None:
+    """Raise TrainingError when the cluster can never hold the workers: Ray would wait for it for ever."""
+    have = ray.cluster_resources()
+    for name, share in resources.items():
+        if have.get(name, 0) < share * workers:
+            raise TrainingError(
+                f"{workers} workers with {share:g} {name} each need {share * workers:g} {name}, but the cluster has "
+                f"{have.get(name, 0):g}; set train.workers, train.cpus_per_worker or train.gpu otherwise"
+            )
+
+
+def mos_scale_of(rows: pa.Table, settings: Settings) -> MosScale:
+    """The MOS scale of a manifest. Raises ValueError when the data set has no scores to learn from."""
+    scale = schema.metadata(rows.schema).get("mos_scale")
+    if not scale:
+        raise ValueError(
+            f"data set {settings.data.dataset!r} has no MOS to train on (data.layout {settings.data.layout!r}); "
+            f"prepare one with a score list"
+        )
+    return MosScale(**scale)
+
+
+def photos_by_split(rows: pa.Table, mos_scale: MosScale) -> dict[str, ScoredPhotos]:
+    """The manifest's photos that have MOS, split by split; their places are manifest rows."""
+    columns = {name: rows[name].to_pylist() for name in ("image_id", "mos", "levels", "mos_std", "split")}
+    scored = [row for row, mos in enumerate(columns["mos"]) if mos is not None]
+    mos = [0.0 if value is None else value for value in columns["mos"]]
+    labels = soft_labels(mos, columns["levels"], columns["mos_std"], mos_scale)
+    splits = sorted({columns["split"][row] for row in scored} - {None})
+    if "train" not in splits or "validation" not in splits:
+        raise ValueError(
+            f"training needs splits named train and validation with MOS; the manifest has {', '.join(splits) or 'none'}"
+        )
+    return {
+        split: photos_of(columns["image_id"], mos, labels, [row for row in scored if columns["split"][row] == split])
+        for split in splits
+    }
+
+
+def torch_threads(settings: TrainSettings) -> int:
+    """Torch threads of one worker, when every worker is on this machine."""
+    return settings.threads or max(1, len(os.sched_getaffinity(0)) // settings.workers)
+
+
+def worker(config: dict[str, Any]) -> None:
+    """What each Ray Train worker does: its part of the fit, and a state for every epoch."""
+    settings = Settings.model_validate(config["settings"])
+    folder = RunFolder.of(settings)
+    if folder.failure():
+        return
+    try:
+        _fit(settings, folder)
+    except (TrainingError, ImageError, ValueError) as error:  # would come back after a restart
+        folder.write_failure(str(error))
+        raise
+
+
+def _fit(settings: Settings, folder: RunFolder) -> None:
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    torch.set_num_threads(torch_threads(settings.train))
+    torch.backends.cudnn.deterministic = True
+    rows = read_manifest(settings.output, settings.data.dataset)
+    mos_scale = mos_scale_of(rows, settings)
+    photos = photos_by_split(rows, mos_scale)
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model, mos_scale).to(get_device())
+    parallel = prepare_model(model, move_to_device=False)
+    fit = Fit(
+        model,
+        settings.train,
+        settings.seed,
+        photos["train"],
+        photos["validation"],
+        PhotoCache(
+            rows["uri"].to_pylist(),
+            settings.model.height,
+            settings.model.width,
+            settings.data.maximum_pixels,
+            settings.train.cache_bytes,
+        ),
+        parallel=parallel if isinstance(parallel, DistributedDataParallel) else None,
+        rank=rank,
+        world=world,
+        add_up=torch.distributed.all_reduce if world > 1 else lambda tensor: None,
+    )
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as where:
+            fit.load_state(torch.load(Path(where) / STATE_FILE, map_location=get_device(), weights_only=True))
+    for report in fit.epochs():
+        with tempfile.TemporaryDirectory() as where:
+            kept = None
+            if rank == 0:
+                torch.save(fit.state(), Path(where) / STATE_FILE)
+                kept = ray.train.Checkpoint.from_directory(where)
+            ray.train.report(
+                {"epoch": len(fit.history), "loss": report.loss, "plcc": report.plcc, "srcc": report.srcc},
+                checkpoint=kept,
+                checkpoint_dir_name=f"epoch{len(fit.history):05d}",
+            )
+        if rank == 0:
+            folder.write_history(fit.history)
+    fit.restore_best()
+    metrics = {
+        split: agreement(fit.scores(chosen), chosen.mos_N) for split, chosen in photos.items() if split != "train"
+    }
+    assert fit.best_report is not None  # noqa: S101  (there is at least one epoch)
+    if rank == 0:
+        about = schema.metadata(rows.schema)
+        record = CheckpointRecord(
+            dataset=settings.data.dataset,
+            synthetic=bool(about.get("synthetic")),
+            mos_scale=mos_scale,
+            model=settings.model,
+            preprocessing=model.preprocessing,
+            run=settings.train.run,
+            train=settings.train,
+            seed=settings.seed,
+            stage=fit.best_report.stage,
+            epoch=fit.best_report.epoch,
+            split_hash=about["split_hash"],
+            metrics=metrics,
+            versions=package_versions(),
+        )
+        save_checkpoint(folder.uri, model, record)
+
+
+@contextmanager
+def printed_history(folder: RunFolder) -> Iterator[None]:
+    """Print a line for every epoch that the workers publish while the block runs."""
+    seen, stop = len(folder.history()), threading.Event()
+
+    def print_new() -> None:
+        nonlocal seen
+        history = folder.history()
+        for report in history[seen:]:
+            print(describe(report), flush=True)
+        seen = len(history)
+
+    def look() -> None:
+        while not stop.wait(LOOK_SECONDS * (10 if storage.is_remote(folder.uri) else 1)):
+            try:
+                print_new()
+            except (OSError, ValueError):  # a store that is away for a moment must not end the fit
+                continue
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        looking.join()
+        print_new()

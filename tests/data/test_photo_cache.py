@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from halfiqa_ray.data import photo_cache
+from halfiqa_ray.data.images import ImageError, open_photo, resize
+from halfiqa_ray.data.photo_cache import PhotoCache
+
+HEIGHT, WIDTH = 12, 16
+ORDER = [np.array([3, 0]), np.array([1, 2]), np.array([3, 3])]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    uris = []
+    for number in range(4):
+        file = tmp_path / f"{number}.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+        uris.append(str(file))
+    return uris
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    seen = []
+    monkeypatch.setattr(photo_cache, "open_photo", lambda uri, limit: seen.append(uri) or open_photo(uri, limit))
+    return seen
+
+
+@pytest.mark.parametrize(("slots", "expected_reads"), [(0, 12), (4, 4), (2, None)])
+def test_gives_the_resized_photos_in_order_and_keeps_what_fits(photos, reads, slots, expected_reads):
+    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, slots * HEIGHT * WIDTH * 3, threads=1)
+    for _ in range(2):
+        got = list(cache.batches(ORDER))
+        for batch, places in zip(got, ORDER, strict=True):
+            expected = [resize(open_photo(photos[p], 10**6), HEIGHT, WIDTH) for p in places]
+            assert np.array_equal(batch, np.stack(expected))
+    assert len(cache.kept) == slots
+    if slots == 4:
+        # All six places are asked for before the first is read, so a photo asked for twice may be read twice.
+        assert 4 <= len(reads) <= 6
+    elif expected_reads:
+        assert len(reads) == expected_reads
+
+
+def test_changing_a_batch_does_not_change_the_cache(photos):
+    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
+    first = next(cache.batches([np.array([0])]))
+    before = first.copy()
+    first[:] = 0
+    assert np.array_equal(next(cache.batches([np.array([0])])), before)
+
+
+def test_a_broken_photo_is_named(photos, tmp_path):
+    (tmp_path / "2.png").write_bytes(b"nothing")
+    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
+    with pytest.raises(ImageError, match=r"2\.png"):
+        list(cache.batches(ORDER))

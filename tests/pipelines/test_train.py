@@ -1,0 +1,172 @@
+"""The training job on Ray, with the smallest model: whole run, resume after a kill, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from halfiqa_ray import storage
+from halfiqa_ray.config import DataSettings, Settings
+from halfiqa_ray.data import manifest
+from halfiqa_ray.data.images import open_photo, resize
+from halfiqa_ray.models.checkpoints import load_checkpoint
+from halfiqa_ray.models.training import TrainingError
+from halfiqa_ray.pipelines import train
+from halfiqa_ray.pipelines.train_run import RunFolder, RunNameTaken, differences
+from tests.models.small import model_settings, train_settings
+
+SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4 + ["test_same_photo"] * 2
+SPLIT_HASH = "0" * 64
+
+
+def make_data(root, **metadata):
+    """Photos whose brightness is their quality, one without MOS, and their manifest."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, split in enumerate([*SPLITS, "test"]):
+        mos = float(rng.uniform(1.2, 4.8)) if number < len(SPLITS) else None
+        pixels = rng.uniform(0, 55, (70, 100, 3)) + 50 * ((mos or 3) - 1)
+        file = root / f"{number}.png"
+        Image.fromarray(pixels.astype(np.uint8)).save(file)
+        rows.append(manifest.Row(file.name, str(file), mos=mos, split=split))
+    about = {"mos_scale": {"low": 1.0, "high": 5.0}, "synthetic": True, "split_hash": SPLIT_HASH, **metadata}
+    table = manifest.to_table(rows, "file", about)
+    storage.write_table(storage.join(manifest.folder(str(root / "out"), "dots"), manifest.FILE_NAME), table)
+
+
+def settings_for(root, **train_changes):
+    return Settings(
+        output=str(root / "out"),
+        data=DataSettings(dataset="dots", root=str(root), layout="koniq10k"),
+        model=model_settings(),
+        train=train_settings(run="a", threads=1, **train_changes),
+    )
+
+
+@pytest.fixture
+def data(tmp_path):
+    make_data(tmp_path)
+    return tmp_path
+
+
+def test_trains_resumes_and_returns(cluster, data, capsys):
+    settings = settings_for(data, epochs=10, finetune_epochs=2)
+    folder = RunFolder.of(settings)
+    whole = train.run(settings)
+    printed = capsys.readouterr().out
+    assert printed.count("validation PLCC") == 12
+    assert "train  10/10" in printed
+    assert "finetune   2/2" in printed
+    assert whole.synthetic
+    assert {split: found.n for split, found in whole.metrics.items()} == {
+        "validation": 4,
+        "test": 4,
+        "test_same_photo": 2,
+    }
+    assert not storage.exists(folder.state)
+
+    # The record's numbers are those of the stored weights.
+    model, record = load_checkpoint(folder.uri)
+    assert record == whole
+    for split in whole.metrics:
+        scores, mos = stored_scores(model, data, settings, split)
+        assert record.metrics[split].rmse == pytest.approx(np.sqrt(np.mean((scores - mos) ** 2)), rel=1e-5)
+
+    assert train.run(settings) == whole
+    assert "finished before" in capsys.readouterr().out
+    with pytest.raises(RunNameTaken, match=r"train\.learning_rate: 0\.001 then, 0\.002 now"):
+        train.run(settings_for(data, epochs=10, finetune_epochs=2, learning_rate=2e-3))
+
+    # The same run, its workers dying for good after the second epoch, then started again: the same weights.
+    other = settings.model_copy(update={"output": str(data / "again")})
+    table = manifest.read_manifest(settings.output, "dots")
+    storage.write_table(storage.join(manifest.folder(other.output, "dots"), manifest.FILE_NAME), table)
+    broken = RunFolder.of(other)
+    photo = data / "0.png"
+    kept = photo.read_bytes()
+    stop_after(broken, 2, photo)
+    with pytest.raises(TrainingError, match=r"0\.png"):
+        train.run(
+            other.model_copy(update={"train": other.train.model_copy(update={"cache_bytes": 0, "maximum_failures": 0})})
+        )
+    photo.write_bytes(kept)
+    before = len(broken.history())
+    assert 2 <= before < 12
+    again = train.run(other)
+    assert again.weights_sha256 == whole.weights_sha256
+    assert [strip(report) for report in broken.history()] == [strip(report) for report in folder.history()]
+
+
+def strip(report):
+    """Without times."""
+    return {k: v for k, v in vars(report).items() if k not in ("seconds", "images_per_second")}
+
+
+def stop_after(folder, epochs, photo):
+    """Make ``photo`` unreadable once so many epochs are published."""
+    import threading
+    import time
+
+    def watch():
+        while len(folder.history()) < epochs:
+            time.sleep(0.005)
+        photo.write_bytes(b"not a photo")
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def test_settings_that_fit_no_run_are_told_before_ray_starts(data, monkeypatch):
+    monkeypatch.setattr(train, "ray_session", None)
+    with pytest.raises(ValueError, match=r"warmup_epochs 9 .* do not fit into train\.epochs 3"):
+        train.run(settings_for(data, warmup_epochs=9))
+    make_data(data, mos_scale=None)
+    with pytest.raises(ValueError, match="'dots' has no MOS to train on"):
+        train.run(settings_for(data))
+
+
+def test_differences_name_every_setting():
+    before = {"seed": 1, "model": {"height": 64, "triq": {"width": 8}}, "gone": 2}
+    now = {"seed": 1, "model": {"height": 96, "triq": {"width": 9}}}
+    assert list(differences(before, now)) == [
+        "gone: 2 then, None now",
+        "model.height: 64 then, 96 now",
+        "model.triq.width: 8 then, 9 now",
+    ]
+
+
+def test_machine_settings_may_change_between_resumes(tmp_path):
+    first = settings_for(tmp_path, workers=1)
+    RunFolder.of(first).claim(first, SPLIT_HASH)
+    second = settings_for(tmp_path, workers=2, cache_bytes=5)
+    RunFolder.of(second).claim(second, SPLIT_HASH)
+    with pytest.raises(RunNameTaken, match="split_hash"):
+        RunFolder.of(second).claim(second, "1" * 64)
+    assert "workers" not in json.loads((tmp_path / "out/checkpoints/dots/triq/a/settings.json").read_text())["train"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_two_workers_share_the_work(cluster, data, where, request):
+    """Gradients averaged, validation shared: the stored metrics are those of the stored weights. Also on S3."""
+    settings = settings_for(data, epochs=2, finetune_epochs=0, hold_epochs=0, workers=2)
+    if where == "s3":
+        table = manifest.read_manifest(settings.output, "dots")
+        settings = settings.model_copy(update={"output": request.getfixturevalue("bucket") + "/out"})
+        storage.write_table(storage.join(manifest.folder(settings.output, "dots"), manifest.FILE_NAME), table)
+    record = train.run(settings)
+    model, _ = load_checkpoint(RunFolder.of(settings).uri)
+    for split in ("validation", "test", "test_same_photo"):
+        scores, mos = stored_scores(model, data, settings, split)
+        assert record.metrics[split].rmse == pytest.approx(np.sqrt(np.mean((scores - mos) ** 2)), rel=1e-4)
+    assert not storage.exists(RunFolder.of(settings).state)
+
+
+def stored_scores(model, data, settings, split):
+    """Scores and MOS of a split's photos, from the stored model alone."""
+    rows = [r for r in manifest.read_manifest(settings.output, "dots").to_pylist() if r["split"] == split and r["mos"]]
+    photos = [resize(open_photo(row["uri"], 10**6), 64, 96) for row in rows]
+    with torch.inference_mode():
+        scores = model(model.normalise(torch.from_numpy(np.stack(photos)))).score_N.numpy()
+    return scores, np.array([row["mos"] for row in rows])
