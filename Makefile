@@ -15,7 +15,14 @@ demo: .venv/.installed
 	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
 	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
 	$(BIN)/python jobs/train.py --config configs/demo.yaml
+	@echo "== an untrained TRIQ over the test photos: the control of the localisation table"
+	$(BIN)/python jobs/train.py --config configs/demo.yaml --train.run untrained --train.epochs 0 \
+	  --train.warmup_epochs 0 --train.hold_epochs 0
+	$(BIN)/python jobs/rank.py --config configs/demo.yaml --train.run untrained --rank.tables false \
+	  --rank.splits '[test,test_same_photo]'
+	@echo "== the trained TRIQ over every photo"
 	$(BIN)/python jobs/rank.py --config configs/demo.yaml
+	$(BIN)/python jobs/report.py --config configs/demo.yaml
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

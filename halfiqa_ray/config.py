@@ -95,7 +95,9 @@ class TrainSettings(Section):
     """Fitting a model (jobs/train.py)."""
 
     run: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the run; the same name resumes.")
-    epochs: int = Field(120, ge=1, description="Passes over the training images.")
+    epochs: int = Field(
+        120, ge=0, description="Passes over the training images; 0 saves the model as it starts (an untrained control)."
+    )
     batch_size: int = Field(8, ge=1, description="Images a step over all workers together.")
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate (Adam).")
     backbone_rate: float = Field(
@@ -142,10 +144,12 @@ class RankSettings(Section):
     native: bool = Field(False, description="Score photos at their own size instead of the checkpoint's input size.")
     portrait: Literal["resize", "rotate"] = Field(
         "resize",
-        description="Photos higher than wide: `resize` to the landscape input like all others, or `rotate` a quarter turn first.",
+        description="Photos higher than wide: `resize` to the landscape input like all others, or `rotate` a quarter "
+        "turn first.",
     )
     splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = all.")
     limit: int | None = Field(None, ge=1, description="Only the first so many images (for a try).")
+    tables: bool = Field(True, description="Write and print the tables at the end.")
     bootstrap: int = Field(2000, ge=10, description="Bootstrap resamples behind every interval.")
     rows_per_file: int = Field(
         256, ge=1, description="Images a part file; what a kill can cost is at most this many and those in flight."
@@ -171,6 +175,17 @@ class ComputeSettings(Section):
     progress_seconds: float = Field(10, gt=0, description="Seconds between progress lines.")
 
 
+class TablesSettings(Section):
+    """Tables from stored results (jobs/tables.py)."""
+
+    damage: str | None = Field(
+        None, description="CSV of planted defects (image_name,damaged_blocks), for the table of localisation."
+    )
+    untrained: str | None = Field(
+        None, description="Checkpoint folder of an untrained model that was ranked too: the control of that table."
+    )
+
+
 class ReportSettings(Section):
     """Figures from stored results (jobs/report.py)."""
 
@@ -188,6 +203,7 @@ class Settings(Section):
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
     rank: RankSettings = Field(RankSettings(), description="Scoring every block subset.")
+    tables: TablesSettings = Field(TablesSettings(), description="Tables from stored results.")
     report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 

@@ -4,7 +4,8 @@ The folder then also holds
 
 - ``SYNTHETIC.json``: that the scores are made up, by which formula, from which photos under which licences;
 - ``split.csv`` (image_name,split): train, validation, test (photos never seen in training) and test_same_photo
-  (areas of training photos that no training or validation crop touches; validation is made in the same way);
+  (areas of training photos that no training or validation crop touches); validation only chooses the epoch, and
+  is new crops of the training areas, with other damage;
 - ``source_photos.csv`` (image_name,source_photo,split): what intervals must resample;
 - ``damage.csv``: distortion, strength, damaged blocks (bit b = block b of the 3 x 4 grid, counted row by row from
   the top left), and where in the source photo the crop lies.
@@ -44,7 +45,7 @@ SIZES = {  # width, height; SPAQ's are landscape and portrait, some not divisibl
     "spaq": ((256, 192), (240, 180), (200, 150), (320, 240), (144, 192), (150, 200), (192, 256), (240, 320)),
 }
 COUNTS: dict[str, dict[str, int]] = {
-    "koniq10k": {"train": 300, "validation": 48, "test": 72, "test_same_photo": 72},
+    "koniq10k": {"train": 720, "validation": 96, "test": 72, "test_same_photo": 72},
     "spaq": {"train": 120, "validation": 24, "test": 36, "test_same_photo": 32},
 }
 PACKAGES = ("numpy", "scipy", "pillow", "openpyxl", "scikit-image", "scikit-learn", "matplotlib")
@@ -156,8 +157,9 @@ def _describe(layout: str, seed: int) -> dict[str, Any]:
         f"{demo_plan.VISIBLE_PICTURE}); after {demo_plan.ATTEMPTS} draws the next photo of the split is tried",
         "crops": "scaled down by 1 to 1.5 (retina 2 to 2.5), never up; crops of one split may overlap each other; "
         f"stored as JPEG of quality {JPEG_QUALITY}, 4:4:4",
-        "splits": "test: photos never seen in training; validation and test_same_photo: areas of training photos "
-        "that share no pixel with any crop of another split (for the stereo pair: no scene point)",
+        "splits": "test: photos never seen in training; test_same_photo: areas of training photos that share no pixel "
+        "with any crop of another split (for the stereo pair: no scene point); validation, which only chooses the "
+        "epoch: new crops of the training areas, which training crops overlap",
         "source_photos": len(demo_photos.PHOTOS),
         "photos": [
             {

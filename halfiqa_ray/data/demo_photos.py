@@ -1,8 +1,8 @@
 """The real photographs behind the demo data: where installed packages keep them, their licences, their areas.
 
-An area is a rectangle of a photo from which one split draws its crops. The areas of one photo do not overlap,
-so a `test_same_photo` crop shares no pixel with a training or validation crop. Photos whose only area is
-`test` are never seen in training.
+An area is a rectangle of a photo from which a split draws its crops; `validation`, which only chooses the epoch,
+draws new ones from the training areas. The areas of one photo do not overlap, so a `test_same_photo` crop shares no
+pixel with a training or validation crop. Photos whose only area is `test` are never seen in training.
 """
 
 from __future__ import annotations
@@ -98,23 +98,13 @@ def _package_file(file: str) -> Path:
 
 
 def _wide(width: int, height: int) -> tuple[Area, ...]:
-    """Wide photos: the left is for training; the right 256 columns for the two held-out areas, one above the other."""
-    cut, middle = width - 256, height // 2
-    return (
-        Area("train", 0, 0, cut, height),
-        Area("test_same_photo", cut, 0, width, middle),
-        Area("validation", cut, middle, width, height),
-    )
+    """Wide photos: the left is for training; the right 256 columns are held out."""
+    return Area("train", 0, 0, width - 256, height), Area("test_same_photo", width - 256, 0, width, height)
 
 
 def _square(width: int, height: int) -> tuple[Area, ...]:
-    """Square photos: the top is for training; the bottom 192 rows for the two held-out areas, side by side."""
-    cut, middle = height - 192, width // 2
-    return (
-        Area("train", 0, 0, width, cut),
-        Area("test_same_photo", 0, cut, middle, height),
-        Area("validation", middle, cut, width, height),
-    )
+    """Square photos: the top is for training; the bottom 192 rows are held out."""
+    return Area("train", 0, 0, width, height - 192), Area("test_same_photo", 0, height - 192, width, height)
 
 
 def _unseen(width: int, height: int) -> tuple[Area, ...]:
@@ -227,6 +217,11 @@ PHOTOS = (
 )
 
 
+def area_of(split: str) -> str:
+    """The kind of area that ``split`` draws from: validation shares that of training."""
+    return "train" if split == "validation" else split
+
+
 def photos_of(split: str) -> list[Photo]:
     """The photos that have an area for ``split``, in the order of ``PHOTOS``."""
-    return [photo for photo in PHOTOS if any(area.split == split for area in photo.areas)]
+    return [photo for photo in PHOTOS if any(area.split == area_of(split) for area in photo.areas)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice, product
 
@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from halfiqa_ray.data.demo_photos import SPLITS, Area, Photo, photos_of
+from halfiqa_ray.data.demo_photos import SPLITS, Area, Photo, area_of, photos_of
 from halfiqa_ray.data.distortions import DISTORTIONS, STRENGTHS, Picture, damage, visibility
 from halfiqa_ray.masking.grid import Grid
 
 GRID = Grid(3, 4)
-PRISTINE_SHARE = 0.08
-PARTIAL_SHARE = 0.54
+PRISTINE_SHARE = 0.14
+PARTIAL_SHARE = 0.46
 # Weak damage of one block would go unseen, and then "which blocks matter" has no right answer.
 PARTIAL_STRENGTHS = STRENGTHS[1:]
-PARTIAL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2))  # rows, columns: 1 to 6 blocks
+PARTIAL_SHAPES = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2))  # rows, columns: 2 to 6 blocks
 # Least root mean square change of luma, in grey levels: of every damaged block, and of a wholly damaged picture.
 VISIBLE_BLOCK, VISIBLE_PICTURE = 5.0, 3.0
+# Pictures of one crop, pristine or with different damage: what differs between them is the damage, not the content.
+VERSIONS = 6
 ATTEMPTS = 40  # draws from one photo before the next is tried
 
 
@@ -112,24 +114,25 @@ def make_sample(
     split: str,
     wanted: Damage,
     sizes: tuple[tuple[int, int], ...],
-    rng: np.random.Generator,
+    crop_rng: np.random.Generator,
+    damage_rng: np.random.Generator,
 ) -> Sample:
     """Draw one crop of ``photo`` from an area of ``split``, and damage it as ``wanted`` at a random place.
 
     ``files`` are the photo's decoded files. ``sizes`` are the allowed (width, height) in pixels; those that do
     not fit the area are left out.
     """
-    areas = [area for area in photo.areas if area.split == split]
-    area = areas[rng.integers(len(areas))]
+    areas = [area for area in photo.areas if area.split == area_of(split)]
+    area = areas[crop_rng.integers(len(areas))]
     least = area.scales[0]
     fitting = [size for size in sizes if size[0] * least <= area.width and size[1] * least <= area.height]
-    width, height = fitting[rng.integers(len(fitting))]
-    box = crop_box(area, width, height, rng)
+    width, height = fitting[crop_rng.integers(len(fitting))]
+    box = crop_box(area, width, height, crop_rng)
     places = rectangles(wanted.shape)
-    blocks = places[rng.integers(len(places))]
+    blocks = places[damage_rng.integers(len(places))]
     pixels = pristine = _cut(files[area.file], box, width, height)
     if blocks:
-        pixels = damage(pristine, wanted.distortion, wanted.strength, blocks, GRID, rng)
+        pixels = damage(pristine, wanted.distortion, wanted.strength, blocks, GRID, damage_rng)
     return Sample(split, photo.name, photo.files[area.file], box, wanted, blocks, pristine, pixels)
 
 
@@ -139,15 +142,22 @@ def visible_sample(
     split: str,
     wanted: Damage,
     sizes: tuple[tuple[int, int], ...],
-    rng: np.random.Generator,
+    crop_seed: Sequence[int],
+    damage_seed: Sequence[int],
 ) -> Sample:
-    """Draw crops of the first photo, then of the next ones, until the damage can be seen.
+    """Damage the crop of ``crop_seed`` at one place after another, then other crops and photos, until it shows.
 
     Raises RuntimeError when no photo of the split shows it (blur on nothing but sky).
     """
+    rng = np.random.default_rng(damage_seed)
+    for _ in range(ATTEMPTS):
+        crop_rng = np.random.default_rng(crop_seed)
+        sample = make_sample(photos[0], pixels[photos[0].name], split, wanted, sizes, crop_rng, rng)
+        if is_visible(sample):
+            return sample
     for photo in photos:
         for _ in range(ATTEMPTS):
-            sample = make_sample(photo, pixels[photo.name], split, wanted, sizes, rng)
+            sample = make_sample(photo, pixels[photo.name], split, wanted, sizes, rng, rng)
             if is_visible(sample):
                 return sample
     raise RuntimeError(f"{wanted} does not show on any of {[photo.name for photo in photos]}")
@@ -159,6 +169,8 @@ def samples(counts: dict[str, int], sizes: tuple[tuple[int, int], ...], seed: in
         photos = photos_of(split)
         pixels = {photo.name: photo.pixels() for photo in photos}
         for index, wanted in enumerate(damages(counts[split], np.random.default_rng([seed, number]))):
-            start = index % len(photos)
-            rng = np.random.default_rng([seed, number, index])
-            yield visible_sample(photos[start:] + photos[:start], pixels, split, wanted, sizes, rng)
+            crop = index // VERSIONS
+            start = crop % len(photos)
+            order = photos[start:] + photos[:start]
+            seeds = [seed, number, 0, crop], [seed, number, 1, index]
+            yield visible_sample(order, pixels, split, wanted, sizes, *seeds)

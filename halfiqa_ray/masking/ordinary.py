@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.masking.transformer import LevelPrediction, MaskedTransformer
+from halfiqa_ray.masking.transformer import LevelPrediction, MaskedTransformer, layers_of
 
 
 def masked_keys(grid: Grid, height: int, width: int, subsets: Sequence[int]) -> Tensor:
@@ -28,11 +28,12 @@ def score_subsets(
     """Scores (S,) and levels (S, 5) or None of one image's feature matrix, ``batch`` subsets a pass."""
     token_map_NDHW = model.project_and_pool(features_CHW[None])
     tokens_NTD = model.tokens(token_map_NDHW)
-    masked_ST = masked_keys(grid, *token_map_NDHW.shape[2:], subsets).to(tokens_NTD.device)
+    height, width = token_map_NDHW.shape[2:]
+    masked_ST = masked_keys(grid, height, width, subsets).to(tokens_NTD.device)
     predictions: list[LevelPrediction] = []
     for masked in masked_ST.split(batch):
         x_STD = tokens_NTD.expand(len(masked), -1, -1)
-        for layer in model.encoder:
+        for layer in layers_of(model):
             x_STD = layer(x_STD, masked)
         predictions.append(model.read_out(x_STD[:, 0]))
     levels = [p.levels_N5 for p in predictions if p.levels_N5 is not None]

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.masking.transformer import EncoderLayer, MaskedTransformer, SelfAttention
+from halfiqa_ray.masking.transformer import EncoderLayer, MaskedTransformer, SelfAttention, layers_of
 
 # Below this share of the row maximum a float32 softmax denominator has lost digits to underflow.
 SMALLEST_SAFE_DENOMINATOR = 1e-30
@@ -101,11 +101,11 @@ class SubsetScorer:
         # attention does not know order.
         order_T = torch.cat([torch.zeros(1, dtype=torch.int64), torch.argsort(blocks_T, stable=True) + 1])
         tokens_TD = model.tokens(token_map_NDHW)[0, order_T.to(features_CHW.device)]
-        return FirstLayer(next(iter(model.encoder)), tokens_TD, torch.bincount(blocks_T).tolist())
+        return FirstLayer(layers_of(model)[0], tokens_TD, torch.bincount(blocks_T).tolist())
 
     def _is_sharp(self, first: FirstLayer) -> bool:
         """Whether a layer's logits may be so large that their float32 rounding shows in the scores."""
-        layers = list(self.model.encoder)
+        layers = layers_of(self.model)
         if largest_logit(layers[0].attention, first.tokens_TD) > SHARP_LOGIT:
             return True
         everything_SB = torch.ones(1, self.grid.blocks, dtype=torch.bool, device=first.device)
@@ -117,7 +117,7 @@ class SubsetScorer:
         return False
 
     def _all_layers(self, model: MaskedTransformer, first: FirstLayer) -> Tensor:
-        layers = list(model.encoder)
+        layers = layers_of(model)
         kept_SB = torch.from_numpy(self.grid.kept()).to(first.device)
         quality_SD = first.quality(kept_SB)
         if len(layers) == 1:

@@ -9,7 +9,6 @@ C channels, H and W map rows and columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -73,6 +72,11 @@ class EncoderLayer(nn.Module):
         return self.mlp_norm(x + self.dropout(self.contract(self.expand(x).relu())))
 
 
+def layers_of(model: MaskedTransformer) -> list[EncoderLayer]:
+    """The encoder's layers in order, typed."""
+    return [layer for layer in model.encoder if isinstance(layer, EncoderLayer)]
+
+
 class LevelPrediction(Protocol):
     """What a read-out gives: native MOS units, and level probabilities or None."""
 
@@ -86,8 +90,8 @@ class MaskedTransformer(Protocol):
     """What subset scoring needs of a model: tokens from a feature matrix, encoder layers, a read-out of one token."""
 
     @property
-    def encoder(self) -> Iterable[EncoderLayer]:
-        """The layers in order."""
+    def encoder(self) -> nn.ModuleList:
+        """The encoder's layers in order."""
 
     def project_and_pool(self, features_NCHW: Tensor) -> Tensor:
         """The token map (N, D, H, W)."""

@@ -10,6 +10,8 @@ import ray
 
 from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
+from halfiqa_ray.models.checkpoints import CheckpointError
+from halfiqa_ray.stages.runs import key_of_run
 from halfiqa_ray.tables import localisation_text
 from halfiqa_ray.tables.build import make_run_tables, write_run_tables
 from halfiqa_ray.tables.localisation import COLUMNS, localise, read_truth
@@ -35,6 +37,27 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
     resampling = Resampling(settings.rank.bootstrap, settings.seed)
     tables = make_run_tables(run, settings.rank.rule, resampling, mapper, workers, images)
     return write_run_tables(settings.output, tables)
+
+
+def run(settings: Settings, run_key: str | None = None) -> int:
+    """All tables that the settings and the stored runs allow; prints them. Returns the exit code 0.
+
+    Without ``run_key`` it is the run of the settings' checkpoint and grid.
+    """
+    if run_key is None:
+        run_key = key_of_run(settings, None)
+    print(make_tables(settings, run_key), flush=True)
+    if settings.tables.damage is None:
+        return 0
+    control = None
+    if settings.tables.untrained is not None:
+        try:
+            key = key_of_run(settings, settings.tables.untrained)
+            control = find_run(settings.output, settings.data.dataset, key)
+        except (CheckpointError, FileNotFoundError) as error:
+            print(f"localisation has no untrained control: {error}", flush=True)
+    print(make_localisation(settings, settings.tables.damage, run_key, control), flush=True)
+    return 0
 
 
 def make_localisation(

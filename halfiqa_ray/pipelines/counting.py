@@ -31,7 +31,7 @@ class Counter:
 @contextmanager
 def counting(total: int, what: str, seconds: float) -> Iterator[Any]:
     """A counter actor for the length of a ``with`` block, its progress printed from a thread of the driver."""
-    counter = ray.remote(num_cpus=0)(Counter).remote()
+    counter: Any = ray.remote(num_cpus=0)(Counter).remote()
     progress = Progress(total, what, seconds)
     stop = threading.Event()
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import ray
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.config import RankSettings, Settings, fingerprint
+from halfiqa_ray.config import RankSettings, Settings
 from halfiqa_ray.data.manifest import read_manifest
-from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
+from halfiqa_ray.models.checkpoints import CheckpointRecord, read_record
 from halfiqa_ray.pipelines import aggregate
 from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.resources import WRITE_CPUS, Scorers, plan_scorers
@@ -25,10 +25,9 @@ from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.stages.decode import Decode
 from halfiqa_ray.stages.parts import WriteParts, compact, errors_uri, finished_ids, run_uri, settle_errors
+from halfiqa_ray.stages.runs import checkpoint_of, run_key
 from halfiqa_ray.stages.subsets import ScoreSubsets
 
-# Scores of another version of these are another run.
-SCORES_VERSION = 1
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
 
 
@@ -78,30 +77,9 @@ class Plan:
 def make_plan(settings: Settings) -> Plan:
     """Read checkpoint record and manifest. Raises ValueError naming what is missing and the job that makes it."""
     manifest = read_manifest(settings.output, settings.data.dataset)
-    checkpoint = settings.rank.checkpoint or checkpoint_uri(
-        settings.output, settings.data.dataset, settings.model.name, settings.train.run
-    )
+    checkpoint = checkpoint_of(settings)
     record = read_record(checkpoint)
     return Plan(settings, storage.absolute(checkpoint), record, manifest, run_key(record, settings.rank))
-
-
-def run_key(record: CheckpointRecord, rank: RankSettings) -> str:
-    """Full key of a run (hex): its weights, preprocessing, grid and how photos are brought to size."""
-    return fingerprint(
-        {
-            "version": SCORES_VERSION,
-            "weights": record.weights_sha256,
-            "preprocessing": [
-                record.preprocessing.height,
-                record.preprocessing.width,
-                list(record.preprocessing.mean),
-                list(record.preprocessing.std),
-            ],
-            "grid": [rank.grid.rows, rank.grid.columns],
-            "native": rank.native,
-            "portrait": rank.portrait,
-        }
-    )
 
 
 def run(settings: Settings) -> int:
@@ -130,9 +108,9 @@ def run(settings: Settings) -> int:
             failed = settle_errors(plan.errors, done)
         report_errors(failed, plan.errors)
         record.note(counts={"in": rows.num_rows, "out": len(done), "failed": failed.num_rows})
-        if done:
+        if done and settings.rank.tables:
             with record.timed("tables"):
-                print(aggregate.make_tables(settings, plan.key), flush=True)
+                aggregate.run(settings, plan.key)
     return 1 if settings.strict and failed.num_rows else 0
 
 
@@ -174,9 +152,7 @@ def stream(plan: Plan, todo: pa.Table, scorers: Scorers, counter: Any) -> Iterat
     write = WriteParts(storage.absolute(plan.folder), storage.absolute(plan.errors), columns, error_columns)
     parts = (
         ray.data.from_arrow(blocks)
-        .map_batches(
-            apply, batch_size=None, batch_format="pyarrow", fn_args=[decode], num_cpus=settings.compute.decode_cpus
-        )
+        .map_batches(decode.__call__, batch_size=None, batch_format="pyarrow", num_cpus=settings.compute.decode_cpus)
         .map_batches(
             ScoringActor,
             fn_constructor_args=[
@@ -195,14 +171,9 @@ def stream(plan: Plan, todo: pa.Table, scorers: Scorers, counter: Any) -> Iterat
             num_cpus=scorers.cpus,
             num_gpus=scorers.gpus or None,
         )
-        .map_batches(apply, batch_size=rank.rows_per_file, batch_format="pyarrow", fn_args=[write], num_cpus=WRITE_CPUS)
+        .map_batches(write.__call__, batch_size=rank.rows_per_file, batch_format="pyarrow", num_cpus=WRITE_CPUS)
     )
     yield from parts.iter_rows()
-
-
-def apply(rows: pa.Table, stage: Any) -> pa.Table:
-    """Run a stage in a Ray task."""
-    return stage(rows)
 
 
 class ScoringActor:

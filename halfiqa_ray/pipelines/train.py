@@ -25,8 +25,8 @@ from halfiqa_ray.config import Settings, TrainSettings, fingerprint
 from halfiqa_ray.data.images import ImageError
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.photo_cache import PhotoCache
-from halfiqa_ray.models.agreement import agreement
-from halfiqa_ray.models.base import MosScale
+from halfiqa_ray.models.agreement import Agreement, agreement
+from halfiqa_ray.models.base import MosScale, QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import (
     CheckpointRecord,
@@ -64,6 +64,7 @@ def run(settings: Settings) -> CheckpointRecord:
         return read_record(folder.uri)
     # Every mistake in the settings shows here, before workers are started and restarted.
     photos = photos_by_split(rows, mos_scale)
+    torch.manual_seed(settings.seed)
     model = build_model(settings.model, mos_scale)
     stages(settings.train)
     folder.clear_failure()
@@ -76,6 +77,9 @@ def run(settings: Settings) -> CheckpointRecord:
         f"{'GPU' if settings.train.gpu else f'{torch_threads(settings.train)} torch threads'} each",
         flush=True,
     )
+    if not stages(settings.train):
+        save_checkpoint(folder.uri, model.eval(), checkpoint_record(settings, rows, model, "untrained", 0, {}))
+        return read_record(folder.uri)
     with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
         with record.timed("train"), printed_history(folder):
@@ -86,8 +90,37 @@ def run(settings: Settings) -> CheckpointRecord:
     return found
 
 
+def checkpoint_record(
+    settings: Settings,
+    rows: pa.Table,
+    model: QualityModel,
+    stage: str,
+    epoch: int,
+    metrics: dict[str, Agreement],
+) -> CheckpointRecord:
+    """What is to be known of a model of this run."""
+    about = schema.metadata(rows.schema)
+    return CheckpointRecord(
+        dataset=settings.data.dataset,
+        synthetic=bool(about.get("synthetic")),
+        mos_scale=model.mos_scale,
+        model=settings.model,
+        preprocessing=model.preprocessing,
+        run=settings.train.run,
+        train=settings.train,
+        seed=settings.seed,
+        stage=stage,
+        epoch=epoch,
+        split_hash=about["split_hash"],
+        metrics=metrics,
+        versions=package_versions(),
+    )
+
+
 def summary(record: CheckpointRecord) -> str:
     """The agreement with MOS on every split, a line each, for a person."""
+    if not record.metrics:
+        return "untrained model saved"
     lines = [f"best weights: epoch {record.epoch} of stage {record.stage}, agreement with MOS"]
     for split, found in record.metrics.items():
         plcc, srcc, rmse = ("none" if v is None else f"{v:.3f}" for v in (found.plcc, found.srcc, found.rmse))
@@ -241,22 +274,8 @@ def _fit(settings: Settings, folder: RunFolder) -> None:
     }
     assert fit.best_report is not None  # noqa: S101  (there is at least one epoch)
     if rank == 0:
-        about = schema.metadata(rows.schema)
-        record = CheckpointRecord(
-            dataset=settings.data.dataset,
-            synthetic=bool(about.get("synthetic")),
-            mos_scale=mos_scale,
-            model=settings.model,
-            preprocessing=model.preprocessing,
-            run=settings.train.run,
-            train=settings.train,
-            seed=settings.seed,
-            stage=fit.best_report.stage,
-            epoch=fit.best_report.epoch,
-            split_hash=about["split_hash"],
-            metrics=metrics,
-            versions=package_versions(),
-        )
+        best = fit.best_report
+        record = checkpoint_record(settings, rows, model, best.stage, best.epoch, metrics)
         save_checkpoint(folder.uri, model, record)
 
 
