@@ -170,3 +170,14 @@ def stored_scores(model, data, settings, split):
     with torch.inference_mode():
         scores = model(model.normalise(torch.from_numpy(np.stack(photos)))).score_N.numpy()
     return scores, np.array([row["mos"] for row in rows])
+
+
+def test_no_epochs_save_the_model_as_it_starts(data):
+    """The untrained control of the localisation table: the seed's weights, and no claim about MOS."""
+    settings = settings_for(data, epochs=0, finetune_epochs=0, warmup_epochs=0, hold_epochs=0)
+    record = train.run(settings)
+    assert (record.stage, record.epoch, record.metrics) == ("untrained", 0, {})
+    model, _ = load_checkpoint(RunFolder.of(settings).uri)
+    torch.manual_seed(settings.seed)
+    start = train.build_model(settings.model, model.mos_scale).state_dict()
+    assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
