@@ -19,6 +19,7 @@ E width of one head, D = A x E token width, C channels, H W map rows and columns
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -58,9 +59,9 @@ class SubsetScores:
 class SubsetScorer:
     """Scores all subsets of ``grid`` with a transformer over a token map.
 
-    float32, except for images whose attention is so sharp that float32 would lose digits: these are scored in
-    float64. ``rows`` bounds the (subset, token) pairs held at once: a chunk should stay in the CPU's cache, or fill
-    the GPU. ``sharp_images`` counts the images that float64 was used for.
+    float32, except where attention is so sharp that float32 would lose digits: there float64, for the first layer's
+    sums over keys, or for all layers when a later one is sharp too. ``sharp_images`` counts the images that needed it.
+    ``rows`` bounds the (subset, token) pairs held at once: a chunk should stay in the CPU's cache, or fill the GPU.
     """
 
     def __init__(self, model: MaskedTransformer, grid: Grid, rows: int | None = None) -> None:
@@ -88,11 +89,17 @@ class SubsetScorer:
     def _encode(self, features_CHW: Tensor) -> Tensor:
         """The encoded quality token of one image for all subsets: (S, D)."""
         first = self._first_layer(self.model, features_CHW)
-        if not self._is_sharp(first):
+        sharp = self._sharp_layers(first)
+        if not sharp:
             return self._all_layers(self.model, first)
         self.sharp_images += 1
         self._double = self._double or self.model.after_backbone(torch.float64)
-        return self._all_layers(self._double, self._first_layer(self._double, features_CHW.double()))
+        precise = self._first_layer(self._double, features_CHW.double())
+        if sharp == [0]:
+            # Tokens enter the first layer as the backbone made them, and its logits may be large; behind its
+            # LayerNorm they seldom are. Then only the sums over its keys need float64.
+            return self._all_layers(self.model, precise.rounded(first.layer))
+        return self._all_layers(self._double, precise)
 
     def _first_layer(self, model: MaskedTransformer, features_CHW: Tensor) -> FirstLayer:
         token_map_NDHW = model.project_and_pool(features_CHW[None])
@@ -103,18 +110,17 @@ class SubsetScorer:
         tokens_TD = model.tokens(token_map_NDHW)[0, order_T.to(features_CHW.device)]
         return FirstLayer(layers_of(model)[0], tokens_TD, torch.bincount(blocks_T).tolist())
 
-    def _is_sharp(self, first: FirstLayer) -> bool:
-        """Whether a layer's logits may be so large that their float32 rounding shows in the scores."""
+    def _sharp_layers(self, first: FirstLayer) -> list[int]:
+        """The layers whose logits may be so large that their float32 rounding shows in the scores."""
         layers = layers_of(self.model)
-        if largest_logit(layers[0].attention, first.tokens_TD) > SHARP_LOGIT:
-            return True
+        sharp = [0] if largest_logit(layers[0].attention, first.tokens_TD) > SHARP_LOGIT else []
         everything_SB = torch.ones(1, self.grid.blocks, dtype=torch.bool, device=first.device)
         state_STD = torch.cat([first.quality(everything_SB)[:, None], first.tokens(everything_SB)], 1)
-        for layer in layers[1:]:
+        for depth, layer in enumerate(layers[1:], 1):
             if largest_logit(layer.attention, state_STD[0]) > SHARP_LOGIT:
-                return True
+                sharp.append(depth)
             state_STD = layer(state_STD, None) if layer is not layers[-1] else state_STD
-        return False
+        return sharp
 
     def _all_layers(self, model: MaskedTransformer, first: FirstLayer) -> Tensor:
         layers = layers_of(model)
@@ -163,9 +169,9 @@ class SubsetScorer:
 class FirstLayer:
     """Step 1: one image's softmax numerators and denominators in the first layer, a term for every block of keys.
 
-    ``numerator_BTD`` and ``denominator_BTD`` (repeated over E) are relative to ``maximum``: of the whole row where
-    float32 holds every subset's sum, else of each block apart (``safe`` False), combined by log-sum-exp. Index 0 of
-    the first axis is the quality token's own term, block b is index b + 1.
+    ``numerator_BTD`` and ``denominator_BTD`` (repeated over E) are relative to the maximum of the whole row where
+    that keeps every subset's sum in range, else (``safe`` False) each to its own ``maximum_BTA``, to be combined by
+    log-sum-exp. Index 0 of the first axis is the quality token's own term, block b is index b + 1.
     """
 
     def __init__(self, layer: EncoderLayer, tokens_TD: Tensor, sizes: list[int]) -> None:
@@ -194,6 +200,11 @@ class FirstLayer:
             numerators.append((weights_ATQ @ value_AQE).transpose(0, 1).flatten(1))
             denominators.append(weights_ATQ.sum(2).transpose(0, 1).repeat_interleave(value_ATE.shape[2], 1))
         self.numerator_BTD, self.denominator_BTD = torch.stack(numerators), torch.stack(denominators)
+        width = value_ATE.shape[2]
+        # (A, D) of 0 and 1: a matrix product with it repeats a number a head over the head's width.
+        self.spread_AD = torch.eye(len(value_ATE), dtype=tokens_TD.dtype, device=self.device).repeat_interleave(
+            width, 1
+        )
         starts = [1]
         for size in sizes:
             starts.append(starts[-1] + size)
@@ -201,16 +212,25 @@ class FirstLayer:
 
     def mixed(self, kept_SB: Tensor, queries: slice) -> Tensor:
         """The attention output before its projection, for any subsets: (S, Q, D)."""
-        terms_SB = functional.pad(kept_SB, (1, 0), value=True).to(self.tokens_TD.dtype)
+        terms_SB = functional.pad(kept_SB, (1, 0), value=True).to(self.numerator_BTD.dtype)
         numerator_BQD, denominator_BQD = self.numerator_BTD[:, queries], self.denominator_BTD[:, queries]
         if self.safe:
             return torch.einsum("sb,bqd->sqd", terms_SB, numerator_BQD) / torch.einsum(
                 "sb,bqd->sqd", terms_SB, denominator_BQD
             )
-        width = numerator_BQD.shape[2] // self.maximum_BTA.shape[2]
         logs_SBQA = self.maximum_BTA[:, queries] + torch.log(terms_SB)[:, :, None, None]
-        weights_SBQD = (logs_SBQA - logs_SBQA.amax(1, keepdim=True)).exp_().repeat_interleave(width, 3)
+        weights_SBQA = (logs_SBQA - logs_SBQA.amax(1, keepdim=True)).exp_().to(numerator_BQD.dtype)
+        weights_SBQD = weights_SBQA @ self.spread_AD
         return (weights_SBQD * numerator_BQD).sum(1) / (weights_SBQD * denominator_BQD).sum(1)
+
+    def rounded(self, layer: EncoderLayer) -> FirstLayer:
+        """The same sums in the precision of ``layer``; their maxima stay as precise as they are."""
+        single = copy.copy(self)
+        single.layer = layer
+        dtype = layer.attention.output.weight.dtype
+        for name in ("tokens_TD", "numerator_BTD", "denominator_BTD", "quality_value_D", "spread_AD"):
+            setattr(single, name, getattr(self, name).to(dtype))
+        return single
 
     def quality(self, kept_SB: Tensor) -> Tensor:
         """The quality token after the first layer, for any subsets: (S, D)."""
@@ -243,12 +263,13 @@ class BlockTerms:
         self.inner_subsets_S = _subset_masks(inner, device) | (1 << block)
         self.outer_subsets_S = _subset_masks(outer, device)
         self.residual_QD = first.tokens_TD[self.queries] + first.layer.attention.output.bias
+        always = [0, block + 1]
         if first.safe:
-            always = [0, block + 1]
-            self.inner_terms = [
-                self._sums(terms, inner, always) for terms in (first.numerator_BTD, first.denominator_BTD)
-            ]
-            self.outer_terms = [self._sums(terms, outer, []) for terms in (first.numerator_BTD, first.denominator_BTD)]
+            self.inner_sums = [self._sums(t, inner, always) for t in (first.numerator_BTD, first.denominator_BTD)]
+            self.outer_sums = [self._sums(t, outer, []) for t in (first.numerator_BTD, first.denominator_BTD)]
+        else:
+            self.inner_terms = self._logsumexp(inner, always)
+            self.outer_terms = self._logsumexp(outer, [])
 
     def _sums(self, terms_BTD: Tensor, group: list[int], always: list[int]) -> Tensor:
         """Sums of the terms of every combination of a group: (combinations, Q, D)."""
@@ -258,6 +279,32 @@ class BlockTerms:
             sums = torch.cat([sums, sums + terms_BQD[other + 1]])
         return sums
 
+    def _logsumexp(self, group: list[int], always: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Maximum (combinations, Q, A), and numerator and denominator relative to it (combinations, Q, D)."""
+        first = self.first
+        terms = [t[:, self.queries] for t in (first.maximum_BTA, first.numerator_BTD, first.denominator_BTD)]
+        sums = (
+            torch.full_like(terms[0][:1], -math.inf),
+            torch.zeros_like(terms[1][:1]),
+            torch.zeros_like(terms[2][:1]),
+        )
+        for index in always:
+            sums = self._joined(sums, (terms[0][index], terms[1][index], terms[2][index]))
+        for other in group:
+            more = self._joined(sums, (terms[0][other + 1], terms[1][other + 1], terms[2][other + 1]))
+            sums = tuple(torch.cat(pair) for pair in zip(sums, more, strict=True))  # type: ignore[assignment]
+        return sums
+
+    def _joined(
+        self, one: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Two sums of exponentials as one, relative to the larger maximum."""
+        maximum = torch.maximum(one[0], other[0])
+        weight, weight_other = (
+            (part[0] - maximum).exp().to(one[1].dtype) @ self.first.spread_AD for part in (one, other)
+        )
+        return maximum, weight * one[1] + weight_other * other[1], weight * one[2] + weight_other * other[2]
+
     def outputs(self, start: int, stop: int, work: Workspace) -> tuple[Tensor, Tensor]:
         """Subset masks (S,) and token states (S, Q, D) of the outer combinations start .. stop."""
         layer = self.first.layer
@@ -266,12 +313,17 @@ class BlockTerms:
         mixed, state, hidden = work.mixed[:count], work.state[:count], work.hidden[:count]
         shape = (stop - start, self.inner, self.tokens, mixed.shape[1])
         if self.first.safe:
-            torch.add(self.outer_terms[0][start:stop, None], self.inner_terms[0], out=mixed.view(shape))
-            torch.add(self.outer_terms[1][start:stop, None], self.inner_terms[1], out=state.view(shape))
-            mixed.div_(state)
+            torch.add(self.outer_sums[0][start:stop, None], self.inner_sums[0], out=mixed.view(shape))
+            torch.add(self.outer_sums[1][start:stop, None], self.inner_sums[1], out=state.view(shape))
         else:
-            kept_SB = (subsets_S[:, None] >> torch.arange(len(self.first.sizes), device=subsets_S.device) & 1).bool()
-            mixed.copy_(self.first.mixed(kept_SB, self.queries).flatten(0, 1))
+            maximum, numerator, denominator = self.inner_terms
+            outer_maximum, outer_numerator, outer_denominator = (t[start:stop, None] for t in self.outer_terms)
+            # Inner sums hold the quality token, so they are never empty. Beyond e^60 the smaller side is nothing.
+            gap = (outer_maximum - maximum).clamp_(max=60).to(mixed.dtype).exp_()
+            ratio = (gap.flatten(0, 2) @ self.first.spread_AD).view(shape)
+            torch.addcmul(numerator, ratio, outer_numerator, out=mixed.view(shape))
+            torch.addcmul(denominator, ratio, outer_denominator, out=state.view(shape))
+        mixed.div_(state)
         torch.mm(mixed, layer.attention.output.weight.t(), out=state)
         state.view(-1, *self.residual_QD.shape).add_(self.residual_QD)
         _layer_norm(state, layer.attention_norm, mixed)

@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.ordinary import score_subsets
-from halfiqa_ray.masking.subset_scorer import FirstLayer, SubsetScorer, level_plcc
+from halfiqa_ray.masking.subset_scorer import FirstLayer, SubsetScorer, largest_logit, level_plcc
 from tests.masking.models import random_triq
 
 
@@ -46,21 +46,27 @@ def test_equals_ordinary_masked_passes(layers, pooled, rows, columns, height, wi
     assert truth.std() > 1e-3
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
     layers=st.integers(1, 3),
     sharpness=st.sampled_from([1.0, 30.0, 300.0, 3000.0, 3e4]),
+    scale=st.sampled_from([1.0, 1.0, 20.0, 200.0]),
     size=st.tuples(st.integers(2, 6), st.integers(3, 7)),
     width_heads=st.sampled_from([(32, 8), (16, 2), (12, 3)]),
     rows=st.sampled_from([None, 1, 50]),
 )
-def test_equals_ordinary_passes_whatever_the_spread_of_logits(seed, layers, sharpness, size, width_heads, rows):
+def test_equals_ordinary_passes_whatever_the_spread_of_logits(seed, layers, sharpness, scale, size, width_heads, rows):
     """Spreads to tens of thousands: past where exp underflows in float32 (about 87) and in float64 (about 745)."""
     width, heads = width_heads
     grid = Grid(2, 3)
     model = random_triq(seed, layers=layers, width=width, heads=heads, sharpness=sharpness, channels=5)
-    features = torch.randn(5, *size, generator=torch.Generator().manual_seed(seed))
+    # Large features make the first layer alone sharp, as trained backbones do: no norm stands before it.
+    features = scale * torch.randn(5, *size, generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        tokens = model.tokens(model.project_and_pool(features[None]))[0]
+        largest = largest_logit(model.encoder[0].attention, tokens)
+    assume(largest < 1e7)  # the -1e9 of a mask must stay far above logits
     ours, plain, _ = errors(model, features, grid, list(range(grid.subsets)), rows)
     assert within_promise(ours, plain), (ours, plain)
 
@@ -72,6 +78,19 @@ def test_sharp_attention_is_scored_in_float64_and_said_so():
         scorer = SubsetScorer(model, Grid())
         assert scorer(features).scores_NS.dtype == torch.float32
         assert scorer.sharp_images == expected
+
+
+def test_a_sharp_first_layer_alone_is_exact_too():
+    """3 x 4 blocks at full size, features as large as a trained backbone's."""
+    grid, model = Grid(), random_triq(5)
+    features = 30 * torch.randn(24, 24, 32, generator=torch.Generator().manual_seed(5)).relu()
+    with torch.inference_mode():
+        first = SubsetScorer(model, grid)._first_layer(model, features)
+        assert SubsetScorer(model, grid)._sharp_layers(first) == [0]
+        assert not first.safe
+    ours, plain, truth = errors(model, features, grid, [*range(0, 4096, 150), 4095])
+    assert within_promise(ours, plain), (ours, plain)
+    assert truth.std() > 1e-3
 
 
 @pytest.mark.parametrize("sharpness", [300.0, 3e4])
