@@ -45,7 +45,7 @@ SIZES = {  # width, height; SPAQ's are landscape and portrait, some not divisibl
     "spaq": ((256, 192), (240, 180), (200, 150), (320, 240), (144, 192), (150, 200), (192, 256), (240, 320)),
 }
 COUNTS: dict[str, dict[str, int]] = {
-    "koniq10k": {"train": 720, "validation": 96, "test": 72, "test_same_photo": 72},
+    "koniq10k": {"train": 600, "validation": 96, "test": 72, "test_same_photo": 72},
     "spaq": {"train": 120, "validation": 24, "test": 36, "test_same_photo": 32},
 }
 PACKAGES = ("numpy", "scipy", "pillow", "openpyxl", "scikit-image", "scikit-learn", "matplotlib")
