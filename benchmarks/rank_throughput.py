@@ -136,7 +136,7 @@ def job(settings: Any, photos: int, threads: int) -> dict[str, float]:
         plan = rank.Plan(elsewhere, plan.checkpoint, plan.record, plan.manifest, plan.key)
         done: list[tuple[float, int]] = []
         with ray_session(settings), counting(photos, "photos scored", 30) as counter:
-            scorers = plan_scorers(settings.compute.model_copy(update={"threads": threads}))
+            scorers = plan_scorers(settings.compute.model_copy(update={"actors": threads, "threads": 1}), photos)
             stop = threading.Event()
 
             def follow() -> None:
@@ -172,7 +172,8 @@ def table(config: str, small: int, large: int, threads: int) -> str:
     growth = many["peak"] / few["peak"] - 1
     return "\n".join(
         [
-            f"{platform.machine()}, {os.cpu_count()} cores; {threads} torch threads on each side.",
+            f"{platform.machine()}, {os.cpu_count()} cores; {threads} torch threads on each side "
+            f"(the loop: in one process; the job: one in each of {threads} actors).",
             "",
             "| | photos | photos a second | peak memory of all processes |",
             "|---|---|---|---|",

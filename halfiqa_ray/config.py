@@ -162,12 +162,10 @@ class ComputeSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models run; `auto` = cuda where a node has it."
     )
-    actors: int = Field(0, ge=0, description="Most scoring actors; 0 = one a GPU, or one for every 4 CPUs.")
+    actors: int = Field(0, ge=0, description="Most scoring actors; 0 = one a GPU, or one a CPU but for two.")
     gpus_per_actor: float = Field(1, gt=0, description="GPU share of an actor (fractions share one GPU).")
     cpus_per_actor: float = Field(1, gt=0, description="CPUs that an actor reserves in Ray.")
-    threads: int = Field(
-        0, ge=0, description="Torch threads an actor on CPU; 0 = the node's cores divided by its actors."
-    )
+    threads: int = Field(0, ge=0, description="Torch threads an actor on CPU; 0 = 1.")
     batch_size: int = Field(
         0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU."
     )

@@ -90,7 +90,7 @@ def run(settings: Settings) -> int:
         rows = chosen_rows(plan.manifest, settings.rank)
         finished = finished_ids(plan.folder)
         todo = rows.filter(pa.array([i not in finished for i in rows["image_id"].to_pylist()], pa.bool_()))
-        scorers = plan_scorers(settings.compute)
+        scorers = plan_scorers(settings.compute, todo.num_rows)
         print(
             f"rank {settings.data.dataset}, run {plan.key[:8]}: {rows.num_rows} images, "
             f"{rows.num_rows - todo.num_rows} finished before, {todo.num_rows} to score\n"

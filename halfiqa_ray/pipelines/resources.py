@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import ray
@@ -10,7 +9,10 @@ import ray
 from halfiqa_ray.config import ComputeSettings
 
 CPU_BATCH, GPU_BATCH = 1, 16
-CPUS_PER_SCORER = 4
+# CPUs left to decoding, writing and Ray itself.
+CPUS_BESIDE = 2
+# An actor for fewer photos than this takes longer to start than to be worth it.
+PHOTOS_PER_ACTOR = 32
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,18 @@ class Scorers:
     batch_size: int
 
     def __str__(self) -> str:
-        where = f"{self.gpus:g} GPU each" if self.gpus else f"{self.threads} torch threads each"
+        where = (
+            f"{self.gpus:g} GPU each" if self.gpus else f"{self.threads} torch thread{'s' * (self.threads > 1)} each"
+        )
         actors = f"{self.actors} scoring actor{'s' * (self.actors > 1)}"
         return f"{actors} on {self.device}, {where}, batches of {self.batch_size}"
 
 
-def plan_scorers(settings: ComputeSettings) -> Scorers:
-    """Plan the actors for the running cluster.
+def plan_scorers(settings: ComputeSettings, photos: int) -> Scorers:
+    """Plan the actors for the running cluster and so many photos.
+
+    On CPU, one actor a core with one thread each: threads of one actor wait for each other whenever another process
+    takes a core, and with one thread a score cannot depend on their number.
 
     Raises RuntimeError when the settings ask for what the cluster cannot give: Ray would wait for it for ever.
     """
@@ -58,10 +65,9 @@ def plan_scorers(settings: ComputeSettings) -> Scorers:
             f"({settings.decode_cpus:g}) and one writing task ({WRITE_CPUS:g}); lower compute.cpus_per_actor and "
             f"compute.decode_cpus, or add CPUs"
         )
-    actors = min(settings.actors or max(1, int(cpus) // CPUS_PER_SCORER), room)
-    nodes = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0)
-    threads = settings.threads or max(1, (os.cpu_count() or 1) * max(1, nodes) // actors)
-    return Scorers(actors, device, settings.cpus_per_actor, 0, threads, settings.batch_size or CPU_BATCH)
+    useful = max(1, -(-photos // PHOTOS_PER_ACTOR))
+    actors = min(settings.actors or min(useful, max(1, int(cpus) - CPUS_BESIDE)), room)
+    return Scorers(actors, device, settings.cpus_per_actor, 0, settings.threads or 1, settings.batch_size or CPU_BATCH)
 
 
 WRITE_CPUS = 0.25
