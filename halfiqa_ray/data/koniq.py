@@ -15,7 +15,6 @@ from __future__ import annotations
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data import score_list, scored
 from halfiqa_ray.data.manifest import Listing
-from halfiqa_ray.data.photos import find_photos
 from halfiqa_ray.data.problems import DataError, RowError
 
 LISTS = (
@@ -45,12 +44,7 @@ def read(settings: DataSettings) -> Listing:
             )
     else:
         columns = _columns(scores)
-    split = scored.split_column(settings, scores)
-    if split is not None and scores.header is not None:
-        columns["split"] = scores.header.index(split)
-    listing = scored.read_rows(scores, columns, find_photos(settings.root), FOLDERS, scored.LEVEL_SCALE, NOTE)
-    listing.split_column = split
-    return listing
+    return scored.read_split_rows(settings, scores, columns, FOLDERS, scored.LEVEL_SCALE, NOTE)
 
 
 def _columns(scores: score_list.ScoreList) -> dict[str, int]:

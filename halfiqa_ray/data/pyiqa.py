@@ -11,7 +11,6 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data import score_list, scored
 from halfiqa_ray.data.manifest import Listing
-from halfiqa_ray.data.photos import find_photos
 from halfiqa_ray.data.problems import DataError
 
 FOLDERS = ("", "1024x768", "512x384", "TestImage")
@@ -36,13 +35,8 @@ def read(settings: DataSettings) -> Listing:
         raise DataError(
             f"{scores.file} has no header with img_name and mos; it begins {scores.header or scores.lines[0]}"
         )
-    split = scored.split_column(settings, scores)
-    if split is not None:
-        columns["split"] = scores.header.index(split)
     scale = settings.mos_scale or scored.ZSCORE_SCALE
-    listing = scored.read_rows(scores, columns, find_photos(settings.root), FOLDERS, scale, NOTE)
-    listing.split_column = split
-    return listing
+    return scored.read_split_rows(settings, scores, columns, FOLDERS, scale, NOTE)
 
 
 def _lists(root: str) -> list[str]:

@@ -10,7 +10,7 @@ from statistics import median
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data import votes
 from halfiqa_ray.data.manifest import Listing, Row, Scale
-from halfiqa_ray.data.photos import PhotoIndex
+from halfiqa_ray.data.photos import PhotoIndex, find_photos
 from halfiqa_ray.data.problems import DataError, Problem, RowError
 from halfiqa_ray.data.score_list import Line, ScoreList, number
 
@@ -77,6 +77,26 @@ def read_rows(
     for image_id, rows in found.items():
         listing.rows += _settle_repeats(image_id, rows, listing)
     listing.problems.sort(key=lambda problem: problem.row or 0)
+    return listing
+
+
+def read_split_rows(
+    settings: DataSettings,
+    scores: ScoreList,
+    columns: Mapping[str, int],
+    folders: Sequence[str],
+    scale: Scale,
+    source_note: str,
+) -> Listing:
+    """`read_rows` of the photos below ``settings.root``, with the list's split column where it has one.
+
+    Raises DataError as `read_rows` and `split_column` do.
+    """
+    split = split_column(settings, scores)
+    if split is not None and scores.header is not None:
+        columns = {**columns, "split": scores.header.index(split)}
+    listing = read_rows(scores, columns, find_photos(settings.root), folders, scale, source_note)
+    listing.split_column = split
     return listing
 
 

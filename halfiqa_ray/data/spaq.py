@@ -10,7 +10,6 @@ from __future__ import annotations
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data import score_list, scored
 from halfiqa_ray.data.manifest import Listing
-from halfiqa_ray.data.photos import find_photos
 from halfiqa_ray.data.problems import DataError
 
 WORKBOOK = "MOS and Image attribute scores.xlsx"
@@ -36,9 +35,4 @@ def read(settings: DataSettings) -> Listing:
         columns = {role: place for role, place in places.items() if place is not None}
         if "mos" not in columns:
             raise DataError(f"{scores.file} has no column MOS; it has {scores.header}")
-    split = scored.split_column(settings, scores)
-    if split is not None and scores.header is not None:
-        columns["split"] = scores.header.index(split)
-    listing = scored.read_rows(scores, columns, find_photos(settings.root), FOLDERS, scored.ZSCORE_SCALE, NOTE)
-    listing.split_column = split
-    return listing
+    return scored.read_split_rows(settings, scores, columns, FOLDERS, scored.ZSCORE_SCALE, NOTE)

@@ -66,7 +66,7 @@ def run(settings: Settings) -> CheckpointRecord:
     photos = photos_by_split(rows, mos_scale)
     torch.manual_seed(settings.seed)
     model = build_model(settings.model, mos_scale)
-    stages(settings.train)
+    planned = stages(settings.train)
     folder.clear_failure()
     counts = ", ".join(f"{split} {len(chosen)}" for split, chosen in photos.items())
     print(
@@ -77,7 +77,7 @@ def run(settings: Settings) -> CheckpointRecord:
         f"{'GPU' if settings.train.gpu else f'{torch_threads(settings.train)} torch threads'} each",
         flush=True,
     )
-    if not stages(settings.train):
+    if not planned:
         save_checkpoint(folder.uri, model.eval(), checkpoint_record(settings, rows, model, "untrained", 0, {}))
         return read_record(folder.uri)
     with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:

@@ -48,11 +48,9 @@ class WriteParts:
         good, bad = rows.filter(pc.invert(failed)), rows.filter(failed)
         for part, uri, columns in ((good, self.folder, self.columns), (bad, self.errors, self.error_columns)):
             if part.num_rows:
-                ids = "\n".join(sorted(part["image_id"].to_pylist()))
-                name = f"{PART}{hashlib.sha256(ids.encode()).hexdigest()[:16]}.parquet"
                 # Built anew, not cast: columns that may hold no null are nullable in the stream.
                 arrays = [part[f.name].combine_chunks() for f in columns]
-                storage.write_table(storage.join(uri, name), pa.table(arrays, schema=columns), ROW_GROUP)
+                storage.write_table(_file_of(uri, PART, part), pa.table(arrays, schema=columns), ROW_GROUP)
         return pa.table({"written": [good.num_rows], "failed": [bad.num_rows]})
 
 
@@ -121,10 +119,15 @@ def settle_errors(folder: str, finished: set[str]) -> pa.Table:
 
 def _write_data(folder: str, batch: list[pa.Table]) -> str:
     rows = pa.concat_tables(batch)
-    ids = "\n".join(rows["image_id"].to_pylist())
-    file = storage.join(folder, f"{DATA}{hashlib.sha256(ids.encode()).hexdigest()[:16]}.parquet")
+    file = _file_of(folder, DATA, rows)
     storage.write_table(file, rows, ROW_GROUP)
     return file
+
+
+def _file_of(folder: str, prefix: str, rows: pa.Table) -> str:
+    """The file of these rows: named after their image ids, whatever their order."""
+    ids = "\n".join(sorted(rows["image_id"].to_pylist()))
+    return storage.join(folder, f"{prefix}{hashlib.sha256(ids.encode()).hexdigest()[:16]}.parquet")
 
 
 def _name(uri: str) -> str:
