@@ -57,6 +57,9 @@ class BackboneSettings(Section):
     weights: str = Field(
         "pretrained", description="`pretrained` (from the hub), `none` (random), or a file: path or URI of weights."
     )
+    options: dict[str, Any] = Field(
+        {}, description="Further arguments of the timm model, such as embed_dim or window_size of a Swin transformer."
+    )
 
 
 class TriqSettings(Section):
@@ -78,10 +81,43 @@ class TriqSettings(Section):
     )
 
 
+class AihiqnetSettings(Section):
+    """AIHIQnet's feature pyramid and heads (models/aihiqnet.py)."""
+
+    width: int = Field(256, ge=1, description="Channels of every pyramid level.")
+
+
+class KonceptSettings(Section):
+    """KonCept's fully connected head (models/koncept.py)."""
+
+    hidden: tuple[int, ...] = Field((2048, 1024, 256), description="Widths of the layers before the output.")
+    dropout: tuple[float, ...] = Field((0.25, 0.25, 0.5), description="Dropout rate after each of them, in training.")
+
+
+class DbcnnSettings(Section):
+    """DBCNN's branch for synthetic distortions (models/dbcnn.py)."""
+
+    scnn_weights: str = Field(
+        "none",
+        description="Weights of the S-CNN branch: `none` (random), or path or URI of a state dict such as the authors' "
+        "scnn.pkl (github.com/zwx8981/DBCNN-PyTorch, pretrained_scnn/, MIT licence).",
+    )
+
+
+class SwinIqaSettings(Section):
+    """Swin-IQA's channel attention (models/swin_iqa.py)."""
+
+    width: int = Field(256, ge=1, description="Channels that every stage is brought to.")
+
+
 class ModelSettings(Section):
     """The quality model."""
 
-    name: Literal["triq"] = Field("triq", description="Which model.")
+    name: str = Field(
+        "triq",
+        pattern=r"^[a-z0-9_]+$",
+        description="Which model: triq, aihiqnet, koncept, dbcnn, swin_iqa, or another file of halfiqa_ray/models/.",
+    )
     height: int = Field(768, ge=32, description="Input height in pixels; photos are resized to it.")
     width: int = Field(1024, ge=32, description="Input width in pixels.")
     output: Literal["levels", "score"] = Field(
@@ -89,6 +125,11 @@ class ModelSettings(Section):
     )
     backbone: BackboneSettings = Field(BackboneSettings(), description="The backbone.")
     triq: TriqSettings = Field(TriqSettings(), description="TRIQ's encoder.")
+    aihiqnet: AihiqnetSettings = Field(AihiqnetSettings(), description="AIHIQnet's pyramid and heads.")
+    koncept: KonceptSettings = Field(KonceptSettings(), description="KonCept's head.")
+    dbcnn: DbcnnSettings = Field(DbcnnSettings(), description="DBCNN's second branch.")
+    swin_iqa: SwinIqaSettings = Field(SwinIqaSettings(), description="Swin-IQA's channel attention.")
+    options: dict[str, Any] = Field({}, description="Settings of a model of your own, checked by its file.")
 
 
 class TrainSettings(Section):

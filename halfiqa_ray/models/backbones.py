@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from halfiqa_ray import storage
 from halfiqa_ray.config import BackboneSettings
 
-STRIDE = 32
+RESNET50_V1 = "resnet50_v1"
 PACKAGE_PREFIX = "package:"
 
 
@@ -56,12 +56,13 @@ class WeightsError(ValueError):
 class Backbone:
     """A feature extractor and the input it wants.
 
-    ``module`` maps float32 (N, 3, H, W) to a list whose last element is (N, ``channels``, H/32, W/32); its
-    convolutions are in ``channels_last`` memory format. Input is RGB / 255, - ``mean``, / ``std``.
+    ``module`` maps float32 (N, 3, H, W) to a list of maps (N, C, H/stride, W/stride), finest first, with
+    ``channels`` C each; its convolutions are in ``channels_last`` memory format. Input is RGB / 255, - ``mean``,
+    / ``std``.
     """
 
     module: nn.Module
-    channels: int
+    channels: tuple[int, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -87,20 +88,38 @@ PACKAGES = {
 }
 
 
-def create_backbone(settings: BackboneSettings) -> Backbone:
-    """Build the backbone and give it its weights.
+def create_backbone(
+    settings: BackboneSettings, strides: tuple[int, ...] = (32,), size: tuple[int, int] | None = None
+) -> Backbone:
+    """Build the backbone, whose maps have these ``strides``, and give it its weights.
+
+    ``size`` is height and width of the input, for transformers whose layers depend on it.
 
     ``settings.weights`` is ``pretrained`` (timm's own, from the hub), ``none`` (random, from torch's generator),
     ``package:NAME`` (a row of ``PACKAGES``), or a path or URI of a .safetensors or .pth state dict with timm's
     tensor names, or with other names but the same tensors in the same order. Raises WeightsError when weights
-    cannot be had or do not fit, ValueError for an unknown model or one whose last stage has not stride 32.
+    cannot be had or do not fit, ValueError for an unknown model, one without stages of these strides, and options
+    that it does not take.
     """
     name, weights = settings.name, settings.weights
+    if name == RESNET50_V1:
+        from halfiqa_ray.models.resnet50_v1 import ResNet50V1
+
+        own = ResNet50V1(strides)
+        if weights == "pretrained":
+            raise WeightsError(
+                f"model.backbone.weights: there are no published ImageNet weights of {name} in a safe format; it is "
+                f"filled by jobs/import_checkpoint.py, or from a file, or starts at random with none"
+            )
+        if weights != "none":
+            fill(own, read_weights(weights), f"model.backbone.weights: {weights} does not fit {name}")
+        half = (0.5, 0.5, 0.5)
+        return Backbone(own.to(memory_format=torch.channels_last), own.channels, mean=half, std=half)
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise ValueError(f"model.backbone.name: timm {timm.__version__} has no model {name!r}{hint}")
-    module = _create(name, weights)
+    module = _create(settings, strides, size)
     if weights not in ("pretrained", "none"):
         load_weights(module, name, packaged_file(weights, name) if is_packaged(weights) else weights)
     if is_packaged(weights):
@@ -108,24 +127,45 @@ def create_backbone(settings: BackboneSettings) -> Backbone:
         mean, std = packaged.mean, packaged.std
     else:
         mean, std = (tuple(module.pretrained_cfg[key]) for key in ("mean", "std"))
-    return Backbone(module.to(memory_format=torch.channels_last), module.feature_info.channels()[-1], mean, std)
+    channels = tuple(module.feature_info.channels())
+    if getattr(module, "output_fmt", None) == "NHWC":
+        module = ChannelsFirst(module)
+    return Backbone(module.to(memory_format=torch.channels_last), channels, mean, std)
 
 
-def _create(name: str, weights: str) -> Any:
-    """timm's feature extractor up to the stage of stride 32, with hub weights where asked."""
-    with torch.device("meta"):  # its description is enough: no memory, no random numbers drawn
-        described: Any = timm.create_model(name, features_only=True, pretrained=False)
-    reductions = described.feature_info.reduction()
-    if reductions[-1] != STRIDE:
-        raise ValueError(
-            f"model.backbone.name: the last stage of {name} has stride {reductions[-1]}, but the feature matrix "
-            f"needs {STRIDE} (Section 2 of the paper); take another backbone"
-        )
-    last = (len(reductions) - 1,)
-    if weights != "pretrained":
-        return timm.create_model(name, features_only=True, out_indices=last, pretrained=False)
+class ChannelsFirst(nn.Module):
+    """A feature extractor whose maps (N, H, W, C), as transformers give them, come out as (N, C, H, W)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images_NCHW: Tensor) -> list[Tensor]:
+        """The maps of normalised images."""
+        return [map_NHWC.permute(0, 3, 1, 2) for map_NHWC in self.inner(images_NCHW)]
+
+
+def _create(settings: BackboneSettings, strides: tuple[int, ...], size: tuple[int, int] | None) -> Any:
+    """timm's feature extractor for these strides, with hub weights where asked."""
+    name, options = settings.name, dict(settings.options)
+    if size and timm.get_pretrained_cfg_value(name, "fixed_input_size"):
+        options["img_size"] = size
     try:
-        return timm.create_model(name, features_only=True, out_indices=last, pretrained=True)
+        with torch.device("meta"):  # its description is enough: no memory, no random numbers drawn
+            described: Any = timm.create_model(name, features_only=True, pretrained=False, **options)
+    except TypeError as error:
+        raise ValueError(f"model.backbone.options: {name} does not take them: {error}") from error
+    reductions = described.feature_info.reduction()
+    if missing := [stride for stride in strides if stride not in reductions]:
+        raise ValueError(
+            f"model.backbone.name: {name} has stages of stride {', '.join(map(str, sorted(set(reductions))))}, but the model needs "
+            f"{', '.join(map(str, missing))}; take another backbone"
+        )
+    chosen = tuple(reductions.index(stride) for stride in strides)
+    if settings.weights != "pretrained":
+        return timm.create_model(name, features_only=True, out_indices=chosen, pretrained=False, **options)
+    try:
+        return timm.create_model(name, features_only=True, out_indices=chosen, pretrained=True, **options)
     except Exception as error:  # the hub's client has many exceptions, none of them a stable interface
         raise WeightsError(
             f"model.backbone.weights: pretrained weights of {name} could not be fetched from the hub "
@@ -166,29 +206,28 @@ def packaged_file(weights: str, model: str) -> str:
     return str(files[0])
 
 
-def read_weights(uri: str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pth or .pt file, in the file's order, on the CPU, batch counters left out.
+def read_weights(uri: str, setting: str = "model.backbone.weights") -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pth, .pt or .pkl file, in the file's order, on the CPU, batch counters left out.
 
-    Raises WeightsError naming the file when it is missing, of another kind, damaged, or holds more than tensors.
+    ``setting`` is what asked for the file. Raises WeightsError naming both when it is missing, of another kind,
+    damaged, or holds more than tensors.
     """
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
-        raise WeightsError(f"model.backbone.weights: cannot read {uri}: {error}") from error
+        raise WeightsError(f"{setting}: cannot read {uri}: {error}") from error
     try:
         if uri.endswith(".safetensors"):
             content = safetensors.torch.load(data)
-        elif uri.endswith((".pth", ".pt")):
+        elif uri.endswith((".pth", ".pt", ".pkl")):
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         else:
-            raise WeightsError(f"model.backbone.weights: {uri} ends in neither .safetensors, .pth nor .pt")
+            raise WeightsError(f"{setting}: {uri} ends in neither .safetensors, .pth, .pt nor .pkl")
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"model.backbone.weights: {uri} is damaged or not a weights file: {reason}") from error
+        raise WeightsError(f"{setting}: {uri} is damaged or not a weights file: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(
-            f"model.backbone.weights: {uri} must hold one flat state dict of tensors (model.state_dict())"
-        )
+        raise WeightsError(f"{setting}: {uri} must hold one flat state dict of tensors (model.state_dict())")
     return _without_counters(content)
 
 
@@ -199,20 +238,29 @@ def load_weights(module: nn.Module, model: str, uri: str) -> None:
     the whole classifier in the same order. Tensors of the classifier alone are left out. Raises WeightsError.
     """
     weights = read_weights(uri)
-    wanted = {_plain(name): name for name in _without_counters(module.state_dict())}
     named = {_plain(name): value for name, value in weights.items()}
-    missing = [name for plain, name in wanted.items() if plain not in named]
+    wanted = _without_counters(module.state_dict())
+    missing = [name for name in wanted if _plain(name) not in named]
     if missing:
         problem = f"{len(missing)} of {len(wanted)} tensors are missing by name (first {missing[0]})"
         named = _named_by_order(model, weights, f"model.backbone.weights: {uri} does not fit {model}: {problem}")
-    own = module.state_dict()
-    for plain, name in wanted.items():
-        if own[name].shape != named[plain].shape:
+    fill(module, {name: named[_plain(name)] for name in wanted}, f"model.backbone.weights: {uri} does not fit {model}")
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], problem: str) -> None:
+    """Load ``tensors``, one for every name of ``module`` but batch counters; others are left out.
+
+    Raises WeightsError that begins with ``problem`` and names what is missing or has another shape.
+    """
+    own = _without_counters(module.state_dict())
+    if missing := [name for name in own if name not in tensors]:
+        raise WeightsError(f"{problem}: {len(missing)} of {len(own)} tensors are missing (first {missing[0]})")
+    for name, tensor in own.items():
+        if tensor.shape != tensors[name].shape:
             raise WeightsError(
-                f"model.backbone.weights: {uri} does not fit {model}: tensor {name} has shape "
-                f"{tuple(named[plain].shape)}, expected {tuple(own[name].shape)}"
+                f"{problem}: tensor {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
             )
-    module.load_state_dict({name: named[plain] for plain, name in wanted.items()}, strict=False)
+    module.load_state_dict({name: tensors[name] for name in own}, strict=False)
 
 
 def load_classifier(model: str, uri: str) -> nn.Module:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,10 @@ class QualityModel(nn.Module, ABC):
     """A no-reference quality model.
 
     ``forward`` takes the output of ``normalise``, so that pixels can be zeroed in between (Section 4.1 of the paper).
+    ``stride`` is the distance in input pixels of neighbours in the coarsest map of the ``backbone``.
     """
 
+    stride: ClassVar[int] = 32
     preprocessing: Preprocessing
     mos_scale: MosScale
     backbone: nn.Module
@@ -70,6 +73,17 @@ class QualityModel(nn.Module, ABC):
         std = torch.tensor(self.preprocessing.std, device=pixels_NHWC.device)
         scaled = (pixels_NHWC.float() / 255 - mean) / std
         return scaled.permute(0, 3, 1, 2)
+
+    @property
+    def zeroed_colour(self) -> tuple[float, float, float]:
+        """The RGB colour, 0 to 255, that a pixel set to zero after ``normalise`` stands for."""
+        red, green, blue = (255 * value for value in self.preprocessing.mean)
+        return red, green, blue
+
+    @property
+    @abstractmethod
+    def output_layer(self) -> nn.Module:
+        """The last layer with weights, which a training stage may fit alone."""
 
     @abstractmethod
     def forward(self, images_NCHW: Tensor) -> Prediction:

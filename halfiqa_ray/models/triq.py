@@ -10,13 +10,15 @@ Shape suffixes: N images, C channels, H and W rows and columns, T tokens (qualit
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from halfiqa_ray.config import TriqSettings
+from halfiqa_ray.config import ModelSettings, TriqSettings
 from halfiqa_ray.masking.transformer import EncoderLayer
+from halfiqa_ray.models.backbones import create_backbone
 from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
 
 POOL_FROM_ROWS = 16
@@ -64,6 +66,11 @@ class Triq(QualityModel):
                 nn.init.zeros_(parameter)
             else:
                 nn.init.xavier_uniform_(parameter)
+
+    @property
+    def output_layer(self) -> nn.Module:
+        """The layer that gives the levels."""
+        return self.head_output
 
     def feature_matrix(self, images_NCHW: Tensor) -> Tensor:
         """The backbone's last feature map (N, C, H/32, W/32), computed once an image."""
@@ -118,3 +125,31 @@ class Triq(QualityModel):
         """Predict the quality of normalised images, optionally with some tokens masked."""
         token_map_NDHW = self.project_and_pool(self.feature_matrix(images_NCHW))
         return self.read_out(self.encode(self.tokens(token_map_NDHW), masked_NT))
+
+
+def token_map_size(settings: ModelSettings) -> tuple[int, int]:
+    """Rows and columns of the token map at the input size: 24 x 32 at 768 x 1024, halved where pooled."""
+    rows, columns = math.ceil(settings.height / Triq.stride), math.ceil(settings.width / Triq.stride)
+    if settings.triq.pooled and rows >= POOL_FROM_ROWS:
+        return rows // 2, columns // 2
+    return rows, columns
+
+
+def build(settings: ModelSettings, mos_scale: MosScale) -> Triq:
+    """TRIQ as ``settings`` describe it. Raises ValueError when its position table is too small for the input size."""
+    rows, columns = token_map_size(settings)
+    if 0 < settings.triq.positions < rows * columns + 1:
+        raise ValueError(
+            f"model.triq.positions is {settings.triq.positions}, but {settings.height} x {settings.width} pixels "
+            f"give {rows * columns + 1} tokens; raise it, or set it to 0"
+        )
+    backbone = create_backbone(settings.backbone)
+    return Triq(
+        backbone.module,
+        backbone.channels[-1],
+        settings.triq,
+        positions=settings.triq.positions or rows * columns + 1,
+        preprocessing=Preprocessing(settings.height, settings.width, backbone.mean, backbone.std),
+        mos_scale=mos_scale,
+        levels=settings.output == "levels",
+    )

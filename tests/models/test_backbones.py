@@ -18,7 +18,7 @@ LITE, PACKAGE = "tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_mod
 def test_the_papers_backbone_has_the_stated_size_and_input():
     backbone = create_backbone(BackboneSettings(name="resnet50", weights="none"))
     assert sum(parameter.numel() for parameter in backbone.module.parameters()) == 23_508_032
-    assert backbone.channels == 2048
+    assert backbone.channels == (2048,)
     assert backbone.mean == (0.485, 0.456, 0.406)
     assert backbone.module.conv1.weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -27,7 +27,7 @@ def test_the_papers_backbone_has_the_stated_size_and_input():
 def test_feature_matrix_has_stride_32_and_the_stated_channels(name):
     backbone = create_backbone(BackboneSettings(name=name, weights="none"))
     features = backbone.module.eval()(torch.zeros(1, 3, 96, 128))[-1]
-    assert features.shape == (1, backbone.channels, 3, 4)
+    assert features.shape == (1, *backbone.channels, 3, 4)
 
 
 def test_packaged_weights_classify_photographs():
@@ -155,7 +155,7 @@ def test_unreachable_hub_says_what_to_do(monkeypatch):
     ("name", "weights", "message"),
     [
         ("resnet5", "none", "did you mean resnet50"),
-        ("vit_tiny_patch16_224", "none", "has stride 16"),
+        ("vit_tiny_patch16_224", "none", "has stages of stride 16, but the model needs 32"),
         ("resnet18", PACKAGE, f"set model.backbone.name to {LITE}"),
         ("resnet18", "package:requests", "unknown package 'requests'"),
     ],
