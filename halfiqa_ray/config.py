@@ -132,30 +132,62 @@ class ModelSettings(Section):
     options: dict[str, Any] = Field({}, description="Settings of a model of your own, checked by its file.")
 
 
+class StageSettings(Section):
+    """One stage of a fit: how long, with which optimiser, at which learning rate. The defaults are TRIQ's first."""
+
+    epochs: int = Field(120, ge=0, description="Passes over the training images; 0 leaves the stage out.")
+    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate.")
+    warmup_epochs: float = Field(10, ge=0, description="Epochs of linear warm-up from 0.")
+    hold_epochs: float = Field(30, ge=0, description="Epochs at the highest rate, before it decays.")
+    decay: Literal["cosine", "none"] = Field("cosine", description="To 0 as half a cosine, or hold until the end.")
+    optimiser: Literal["adam", "adamw", "sgd"] = Field("adam", description="Adam with Keras' constants, AdamW, or SGD.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    weight_decay: float = Field(0, ge=0, description="L2 penalty (adam, sgd), or decoupled decay (adamw).")
+    trains: Literal["all", "output_layer"] = Field(
+        "all", description="Fit all weights, or the model's last layer alone (the first stage of DBCNN)."
+    )
+
+
 class TrainSettings(Section):
     """Fitting a model (jobs/train.py)."""
 
     run: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the run; the same name resumes.")
-    epochs: int = Field(
-        120, ge=0, description="Passes over the training images; 0 saves the model as it starts (an untrained control)."
+    main: StageSettings = Field(
+        StageSettings(),
+        description="The first stage. Without epochs in any stage the model is saved as it starts (untrained control).",
+    )
+    finetune: StageSettings = Field(
+        StageSettings(learning_rate=1e-6, hold_epochs=10),
+        description="The second stage, from the best weights of the first.",
     )
     batch_size: int = Field(8, ge=1, description="Images a step over all workers together.")
-    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate (Adam).")
     backbone_rate: float = Field(
         1, ge=0, description="The backbone's learning rate as a share of the others' (the paper: 1, all alike)."
     )
-    warmup_epochs: float = Field(10, ge=0, description="Epochs of linear warm-up from 0.")
-    hold_epochs: float = Field(30, ge=0, description="Epochs at the highest rate, before the cosine to 0.")
-    finetune_epochs: int = Field(120, ge=0, description="Epochs of the second stage, from the best weights.")
-    finetune_learning_rate: float = Field(1e-6, gt=0, description="Highest learning rate of the second stage.")
-    finetune_warmup_epochs: float = Field(10, ge=0, description="Warm-up of the second stage.")
-    finetune_hold_epochs: float = Field(10, ge=0, description="Hold of the second stage.")
     patience: int = Field(40, ge=1, description="Stop a stage after this many epochs without a better validation PLCC.")
     minimum_gain: float = Field(0.001, ge=0, description="How much better a validation PLCC must be to count.")
     flip: bool = Field(
         True, description="Flip half of the training images left to right (the paper's only augmentation)."
     )
-    freeze_batchnorm: bool = Field(False, description="Keep the backbone's BatchNorm statistics as they are.")
+    freeze_batchnorm: Literal["none", "backbone", "all"] = Field(
+        "none",
+        description="Whose BatchNorm layers keep their statistics. Live statistics are of a worker's own images, so "
+        "results then depend on the number of workers.",
+    )
+    sync_batchnorm: bool = Field(
+        False, description="BatchNorm statistics over the images of all workers (GPU only: torch has it nowhere else)."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Of the training passes (validation is float32). `auto`: on a GPU bfloat16 where it has that, else "
+        "float16 with a scaled loss; on CPU float32.",
+    )
+    feed: Literal["auto", "memory", "ray_data"] = Field(
+        "auto",
+        description="Where a worker's photos are decoded: in its own threads and kept in memory, or by Ray Data on "
+        "any node and anew in every epoch. `auto`: in memory when cache_bytes holds all of them.",
+    )
+    decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task of Ray Data reserves.")
     workers: int = Field(1, ge=1, description="Training processes (one a GPU, or one a CPU group).")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs that each worker reserves in Ray.")
     gpu: bool = Field(False, description="Train on GPUs, one a worker.")
@@ -164,6 +196,31 @@ class TrainSettings(Section):
         4 * 2**30, ge=0, description="Memory a worker may fill with decoded photos; others are decoded every epoch."
     )
     maximum_failures: int = Field(3, ge=0, description="How many times Ray restarts failed workers.")
+
+
+class PublishedSettings(Section):
+    """Weights that others trained and published (jobs/import_checkpoint.py)."""
+
+    file: str | None = Field(
+        None, description="Path or URI: a Keras .h5, or a PyTorch state dict (.pth, .pt, .pkl or .safetensors)."
+    )
+    layout: Literal["triq_keras", "aihiqnet_keras", "koncept512", "dbcnn"] = Field(
+        "triq_keras", description="Whose names the file has: a file of halfiqa_ray/models/published/."
+    )
+    dataset: str = Field(
+        "koniq10k", pattern=r"^[A-Za-z0-9_.-]+$", description="Data set that its authors trained it on."
+    )
+    mos_scale: tuple[float, float] | None = Field(
+        None,
+        description="Lowest and highest MOS that scores come out in. By default the authors' target: 1 to 5 for "
+        "triq_keras and aihiqnet_keras, whose levels are brought to any range, 0 to 100 for the others, whose scores "
+        "stay as they are.",
+    )
+    size: tuple[int, int] | None = Field(
+        None, description="Height and width of the input in pixels; by default 768 1024, or 384 512 for the last two."
+    )
+    run: str = Field("published", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the checkpoint.")
+    maximum_bytes: int = Field(2 * 2**30, ge=1, description="Larger files, packed or unpacked, are refused.")
 
 
 class GridSettings(Section):
@@ -195,6 +252,45 @@ class RankSettings(Section):
     rows_per_file: int = Field(
         256, ge=1, description="Images a part file; what a kill can cost is at most this many and those in flight."
     )
+
+
+class SaliencySettings(Section):
+    """Spectral residual saliency (measures/saliency.py)."""
+
+    recipe: Literal["authors", "opencv"] = Field(
+        "authors", description="Numbers of Hou and Zhang's own script, or of OpenCV-contrib's implementation."
+    )
+
+
+class FrequencySettings(Section):
+    """Spatial frequency (measures/frequency.py)."""
+
+    combination: Literal["flat", "csf", "csf_whitened"] = Field(
+        "csf_whitened",
+        description="How the average makes one map of ten bands: their plain sum, weighted by contrast sensitivity, or "
+        "so weighted after each band was divided by its mean over the data set.",
+    )
+
+
+class ObjectnessSettings(Section):
+    """Objectness (measures/pixel_objectness.py, measures/boundary_connectivity.py)."""
+
+    model: Literal["boundary_connectivity", "pixel"] = Field(
+        "boundary_connectivity",
+        description="`pixel` is the paper's network and needs its weights; `boundary_connectivity` is computed, needs "
+        "none and is not the paper's. The name is in every output.",
+    )
+    weights: str | None = Field(
+        None, description="Path or URI of pixel_objectness.caffemodel; the user's to fetch, for research use only."
+    )
+
+
+class MeasureSettings(Section):
+    """The semantic measures of Section 3."""
+
+    saliency: SaliencySettings = Field(SaliencySettings(), description="Saliency.")
+    frequency: FrequencySettings = Field(FrequencySettings(), description="Spatial frequency.")
+    objectness: ObjectnessSettings = Field(ObjectnessSettings(), description="Objectness.")
 
 
 class ComputeSettings(Section):
@@ -241,7 +337,9 @@ class Settings(Section):
     data: DataSettings = Field(DataSettings(), description="The photos and their scores.")
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
+    published: PublishedSettings = Field(PublishedSettings(), description="Weights that others published.")
     rank: RankSettings = Field(RankSettings(), description="Scoring every block subset.")
+    measure: MeasureSettings = Field(MeasureSettings(), description="The semantic measures.")
     tables: TablesSettings = Field(TablesSettings(), description="Tables from stored results.")
     report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")

@@ -32,6 +32,15 @@ MANIFEST = pa.schema(
     ]
 )
 
+PREDICTIONS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("mos", pa.float64(), nullable=False),  # native scale of the data set
+        pa.field("score", pa.float64()),  # the same; null where the photo cannot be read
+    ]
+)
+
 ERRORS = pa.schema(
     [
         pa.field("image_id", pa.string()),

@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import open_photo, resize
+from halfiqa_ray.data.images import ImageError, open_photo, resize
 
 BATCHES_AHEAD = 2
 
@@ -20,6 +20,7 @@ class PhotoCache:
     """Numbered photos, each decoded, resized to ``height`` x ``width`` pixels and kept, while all fit ``cache_bytes``.
 
     What no longer fits is decoded again whenever it is asked for. Memory beyond the bound: the batches ahead.
+    ``problems`` holds what was wrong with every photo that could not be read when it was last asked for.
     """
 
     def __init__(
@@ -35,15 +36,18 @@ class PhotoCache:
         self.maximum_pixels = maximum_pixels
         self.slots_left = cache_bytes // (height * width * 3)
         self.kept: dict[int, NDArray[np.uint8]] = {}
+        self.problems: dict[int, tuple[str, str]] = {}
         self.lock = Lock()
         self.pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode")
 
-    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
-        """RGB pixels (N, height, width, 3) of one batch of photos after another, as new arrays.
+    def batches(
+        self, places: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+        """RGB pixels (N, height, width, 3) of one batch of photos after another, as new arrays, and which are readable.
 
-        Raises what `open_photo` raises for a photo that cannot be read, with the photo's URI in its text.
+        A photo that cannot be read is zeros, and stands in ``problems``.
         """
-        waiting: deque[list[NDArray[np.uint8] | Future[NDArray[np.uint8]]]] = deque()
+        waiting: deque[list[NDArray[np.uint8] | Future[NDArray[np.uint8] | None]]] = deque()
         coming = iter(places)
         try:
             while True:
@@ -52,17 +56,27 @@ class PhotoCache:
                 if not waiting:
                     return
                 ready = waiting.popleft()
-                yield np.stack([item.result() if isinstance(item, Future) else item for item in ready])
+                photos = [item.result() if isinstance(item, Future) else item for item in ready]
+                nothing = np.zeros((self.height, self.width, 3), np.uint8)
+                yield (
+                    np.stack([nothing if photo is None else photo for photo in photos]),
+                    np.array([photo is not None for photo in photos]),
+                )
         finally:
             for item in (item for batch in waiting for item in batch if isinstance(item, Future)):
                 item.cancel()
 
-    def _begin(self, place: int) -> NDArray[np.uint8] | Future[NDArray[np.uint8]]:
+    def _begin(self, place: int) -> NDArray[np.uint8] | Future[NDArray[np.uint8] | None]:
         kept = self.kept.get(place)
         return self.pool.submit(self._read, place) if kept is None else kept
 
-    def _read(self, place: int) -> NDArray[np.uint8]:
-        pixels = resize(open_photo(self.uris[place], self.maximum_pixels), self.height, self.width)
+    def _read(self, place: int) -> NDArray[np.uint8] | None:
+        try:
+            pixels = resize(open_photo(self.uris[place], self.maximum_pixels), self.height, self.width)
+        except ImageError as error:
+            self.problems[place] = (error.kind, str(error))
+            return None
+        self.problems.pop(place, None)
         with self.lock:
             if place not in self.kept and self.slots_left > 0:
                 self.slots_left -= 1

@@ -46,6 +46,8 @@ def _declare_missing_operators() -> list[torch.library.Library]:
 _KEPT_ALIVE = _declare_missing_operators()  # the operators vanish with this object
 
 import timm  # noqa: E402
+from timm.layers import convert_sync_batchnorm  # noqa: E402
+from timm.models.efficientnet import EfficientNetFeatures  # noqa: E402
 
 
 class WeightsError(ValueError):
@@ -105,7 +107,7 @@ def create_backbone(
     if name == RESNET50_V1:
         from halfiqa_ray.models.resnet50_v1 import ResNet50V1
 
-        own = ResNet50V1(strides)
+        own: Any = ResNet50V1(strides)
         if weights == "pretrained":
             raise WeightsError(
                 f"model.backbone.weights: there are no published ImageNet weights of {name} in a safe format; it is "
@@ -127,6 +129,10 @@ def create_backbone(
         mean, std = packaged.mean, packaged.std
     else:
         mean, std = (tuple(module.pretrained_cfg[key]) for key in ("mean", "std"))
+    if isinstance(module, EfficientNetFeatures):
+        # Unlike timm's other extractors it keeps, and runs, the blocks after the last map.
+        last = int(module.feature_info.module_name()[-1].removeprefix("blocks."))
+        del module.blocks[last + 1 :]
     channels = tuple(module.feature_info.channels())
     if getattr(module, "output_fmt", None) == "NHWC":
         module = ChannelsFirst(module)
@@ -157,8 +163,9 @@ def _create(settings: BackboneSettings, strides: tuple[int, ...], size: tuple[in
         raise ValueError(f"model.backbone.options: {name} does not take them: {error}") from error
     reductions = described.feature_info.reduction()
     if missing := [stride for stride in strides if stride not in reductions]:
+        there = ", ".join(map(str, sorted(set(reductions))))
         raise ValueError(
-            f"model.backbone.name: {name} has stages of stride {', '.join(map(str, sorted(set(reductions))))}, but the model needs "
+            f"model.backbone.name: {name} has stages of stride {there}, but the model needs "
             f"{', '.join(map(str, missing))}; take another backbone"
         )
     chosen = tuple(reductions.index(stride) for stride in strides)
@@ -261,6 +268,11 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], problem: str) -> None:
                 f"{problem}: tensor {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
             )
     module.load_state_dict({name: tensors[name] for name in own}, strict=False)
+
+
+def synchronised(module: nn.Module) -> nn.Module:
+    """``module`` with BatchNorm layers that take their statistics over all workers; the same tensors and names."""
+    return convert_sync_batchnorm(module)
 
 
 def load_classifier(model: str, uri: str) -> nn.Module:

@@ -30,29 +30,45 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit together."""
 
 
-class CheckpointRecord(Section):
-    """What ``model.json`` says."""
+class Source(Section):
+    """Where weights came from that were not trained here."""
 
-    format: Literal[1] = Field(1, description="Version of these columns.")
+    file: str = Field(description="Path or URI of the file that was read.")
+    file_sha256: str = Field(description="SHA-256 of that file.")
+    layout: str = Field(description="Whose tensor names it has (halfiqa_ray/models/published/).")
+    repository: str = Field(description="Its authors' code.")
+    licence: str = Field(description="Licence of that code, as far as it is stated.")
+
+
+class CheckpointRecord(Section):
+    """What ``model.json`` says. What only training knows is null for weights that were not trained here."""
+
+    format: Literal[2] = Field(2, description="Version of these columns.")
     dataset: str = Field(description="Data set that the model was trained on.")
     synthetic: bool = Field(description="Trained on synthetic scores (demo data): its numbers say nothing of people.")
     mos_scale: MosScale = Field(description="Native MOS range of that data set; scores come out in it.")
     model: ModelSettings = Field(description="Model settings; the backbone weights named there were the start.")
     preprocessing: Preprocessing = Field(description="How a photo becomes input.")
     run: str = Field(description="Name of the training run.")
-    train: TrainSettings = Field(description="Training settings.")
-    seed: int = Field(description="Seed of the run.")
-    stage: str = Field(description="Stage of the best epoch.")
-    epoch: int = Field(description="Best epoch of that stage, from 1.")
-    split_hash: str = Field(description="Hash of the manifest's split.")
+    train: TrainSettings | None = Field(description="Training settings.")
+    seed: int | None = Field(description="Seed of the run.")
+    stage: str | None = Field(description="Stage of the best epoch.")
+    epoch: int | None = Field(description="Best epoch of that stage, from 1.")
+    split_hash: str | None = Field(description="Hash of the manifest's split.")
     metrics: dict[str, Agreement] = Field(description="Agreement with MOS for every split not trained on.")
-    versions: dict[str, str] = Field(description="Packages that trained it.")
+    versions: dict[str, str] = Field(description="Packages that trained or imported it.")
+    source: Source | None = Field(None, description="Where the weights came from; null when trained here.")
     weights_sha256: str = Field("", description="SHA-256 of model.safetensors.")
 
 
 def checkpoint_uri(output: str, dataset: str, model: str, run: str) -> str:
     """Where a training run puts its checkpoint."""
     return storage.join(output, "checkpoints", dataset, model, run)
+
+
+def predictions_uri(checkpoint: str) -> str:
+    """Where the predictions for every split but the training photos lie, in the checkpoint folder."""
+    return storage.join(checkpoint, "predictions.parquet")
 
 
 def package_versions() -> dict[str, str]:
@@ -98,7 +114,7 @@ def read_record(uri: str) -> CheckpointRecord:
 
 
 def load_checkpoint(uri: str, device: str | torch.device = "cpu") -> tuple[QualityModel, CheckpointRecord]:
-    """The model of a checkpoint folder, in evaluation mode on ``device``, and its record. Never asks the hub.
+    """The model of a checkpoint folder, in evaluation mode on ``device``, and its record. Reads no other weights.
 
     Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, or the
     weights do not belong to the record.
@@ -120,8 +136,11 @@ def load_checkpoint(uri: str, device: str | torch.device = "cpu") -> tuple[Quali
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{file} is not a safetensors file: {error}") from error
     settings = record.model
-    random_start = settings.backbone.model_copy(update={"weights": "none"})
-    model = build_model(settings.model_copy(update={"backbone": random_start}), record.mos_scale)
+    random_start = {
+        "backbone": settings.backbone.model_copy(update={"weights": "none"}),
+        "dbcnn": settings.dbcnn.model_copy(update={"scnn_weights": "none"}),
+    }
+    model = build_model(settings.model_copy(update=random_start), record.mos_scale)
     _check_fit(file, model.state_dict(), tensors)
     model.load_state_dict(tensors)
     model.preprocessing = record.preprocessing

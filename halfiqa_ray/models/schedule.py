@@ -14,55 +14,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.config import TrainSettings
+from halfiqa_ray.config import StageSettings, TrainSettings
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of epochs under one learning-rate schedule; epochs of warm-up and hold may be fractions."""
+    """A run of epochs with one optimiser, under one learning-rate schedule."""
 
     name: str
-    epochs: int
-    learning_rate: float
-    warmup_epochs: float
-    hold_epochs: float
+    settings: StageSettings
 
 
 def stages(settings: TrainSettings) -> tuple[Stage, ...]:
-    """The stages that ``settings`` ask for: ``train``, and ``finetune`` unless it has no epochs.
+    """The stages that have epochs: ``main``, then ``finetune``.
 
     Raises ValueError when a stage ends before its warm-up and hold do.
     """
-    found = [
-        Stage("train", settings.epochs, settings.learning_rate, settings.warmup_epochs, settings.hold_epochs),
-        Stage(
-            "finetune",
-            settings.finetune_epochs,
-            settings.finetune_learning_rate,
-            settings.finetune_warmup_epochs,
-            settings.finetune_hold_epochs,
-        ),
-    ]
-    for stage, prefix in zip(found, ("", "finetune_"), strict=True):
-        if 0 < stage.epochs < stage.warmup_epochs + stage.hold_epochs:
+    found = (Stage("main", settings.main), Stage("finetune", settings.finetune))
+    for name, stage in ((stage.name, stage.settings) for stage in found):
+        if 0 < stage.epochs < stage.warmup_epochs + (stage.hold_epochs if stage.decay != "none" else 0):
             raise ValueError(
-                f"train.{prefix}warmup_epochs {stage.warmup_epochs:g} and train.{prefix}hold_epochs "
-                f"{stage.hold_epochs:g} do not fit into train.{prefix}epochs {stage.epochs}"
+                f"train.{name}.warmup_epochs {stage.warmup_epochs:g} and train.{name}.hold_epochs "
+                f"{stage.hold_epochs:g} do not fit into train.{name}.epochs {stage.epochs}"
             )
-    return tuple(stage for stage in found if stage.epochs)
+    return tuple(stage for stage in found if stage.settings.epochs)
 
 
-def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:
+def learning_rate(stage: StageSettings, step: int, steps_per_epoch: int) -> float:
     """The rate of step ``step`` (from 0) of a stage.
 
-    Linear from 0, which step -1 would have, to the full rate; hold; then half a cosine that reaches 0 with the first
-    step after the stage. So no step is lost to a rate of 0.
+    Linear from 0, which step -1 would have, to the full rate; hold; then, unless it does not decay, half a cosine that
+    reaches 0 with the first step after the stage. So no step is lost to a rate of 0.
     """
     warmup = stage.warmup_epochs * steps_per_epoch
     if step + 1 < warmup:
         return stage.learning_rate * (step + 1) / warmup
     decay_from = (stage.warmup_epochs + stage.hold_epochs) * steps_per_epoch
-    if step <= decay_from:
+    if step <= decay_from or stage.decay == "none":
         return stage.learning_rate
     done = (step - decay_from) / (stage.epochs * steps_per_epoch - decay_from)
     return stage.learning_rate * (1 + math.cos(math.pi * done)) / 2

@@ -1,4 +1,4 @@
-"""Fitting a quality model: the loss, the steps, the best weights, and all that a resumed fit needs. No Ray.
+"""Fitting a quality model: the steps, the best weights, and all that a resumed fit needs. No Ray.
 
 One `Fit` is one worker's part of a fit; alone, with the defaults, it is the whole fit:
 
@@ -14,52 +14,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from halfiqa_ray.config import TrainSettings
 from halfiqa_ray.models.agreement import agreement
-from halfiqa_ray.models.base import Prediction, QualityModel
+from halfiqa_ray.models.base import QualityModel
+from halfiqa_ray.models.losses import quality_loss, standardise_target
+from halfiqa_ray.models.optimisers import create_optimiser, precision_on
 from halfiqa_ray.models.schedule import Stage, batches, derived_seed, flipped, learning_rate, stages
-
-# Keras' Adam, as in the public TRIQ code.
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-7
+from halfiqa_ray.models.scored_photos import PhotoBatch, Pixels, ScoredPhotos
 
 
 class TrainingError(RuntimeError):
     """A fit that cannot go on, for a reason that would come back if it were started again."""
-
-
-@dataclass(frozen=True)
-class ScoredPhotos:
-    """The photos of one split that have a MOS.
-
-    ``places`` are their indices in the pixel source, ``mos_N`` float64 in native units, ``labels_N5`` float32 level
-    distributions.
-    """
-
-    image_ids: tuple[str, ...]
-    places: NDArray[np.int64]
-    mos_N: NDArray[np.float64]
-    labels_N5: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-
-class Pixels(Protocol):
-    """Where photos come from, decoded and at the model's input size."""
-
-    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
-        """The RGB pixels (N, H, W, 3) of one batch of photos after another; the caller may change them."""
 
 
 @dataclass(frozen=True)
@@ -78,47 +52,37 @@ class EpochReport:
     images_per_second: float  # training images, all workers, validation left out
     seconds: float  # of the epoch with its validation
     epochs_left: int  # at most, in all stages
-
-
-def quality_loss(prediction: Prediction, mos_N: Tensor, labels_N5: Tensor, model: QualityModel) -> Tensor:
-    """The mean loss of a batch (a scalar tensor).
-
-    Five levels: cross entropy between the label distribution and the predicted one. One score: squared error in
-    units of the head's ``target_std``.
-    """
-    raw = prediction.raw_NO
-    assert raw is not None, "a model that is trained must hand out the raw outputs of its head"  # noqa: S101
-    if model.head.levels:
-        return functional.cross_entropy(raw, labels_N5)
-    return functional.mse_loss(raw[:, 0], (mos_N - model.head.target_mean) / model.head.target_std)
-
-
-def standardise_target(model: QualityModel, mos_N: NDArray[np.float64]) -> None:
-    """Give a scalar head the mean and deviation of the training MOS; a head of levels needs none."""
-    if not model.head.levels:
-        model.head.target_mean.fill_(float(mos_N.mean()))
-        model.head.target_std.fill_(max(float(mos_N.std()), 1e-6))
+    finished: float  # when, in seconds since 1970
 
 
 def predict(model: QualityModel, pixels: Pixels, places: NDArray[np.int64], batch_size: int) -> NDArray[np.float64]:
-    """Scores (N,) in native MOS units, in evaluation mode; the model is left in it."""
+    """Scores (N,) in native MOS units, float32 passes in evaluation mode; the model is left in it.
+
+    NaN where a photo cannot be read, and nowhere else: raises TrainingError when the model itself gives none.
+    """
     model.eval()
     device = next(model.parameters()).device
     parts = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
     scores = [np.empty(0)]
     with torch.inference_mode():
-        for batch_NHWC in pixels.batches(parts):
-            images_NCHW = model.normalise(torch.from_numpy(batch_NHWC).to(device))
-            scores.append(model(images_NCHW).score_N.double().cpu().numpy())
+        for pixels_NHWC, readable_N in pixels.batches(parts):
+            images_NCHW = model.normalise(torch.from_numpy(pixels_NHWC).to(device))
+            found = model(images_NCHW).score_N.double().cpu().numpy()
+            if not np.isfinite(found).all():
+                raise TrainingError(
+                    f"{np.count_nonzero(~np.isfinite(found))} of {len(found)} predictions are not finite"
+                )
+            scores.append(np.where(readable_N, found, np.nan))
     return np.concatenate(scores)
 
 
 class Fit:
     """The fit of ``model`` to ``train``, its best weights chosen by PLCC on ``validation``.
 
-    With several workers, each has its ``rank`` of ``world``, ``parallel`` is the model wrapped to average gradients,
-    and ``add_up`` sums a tensor over the workers in place. BatchNorm then takes its statistics from each worker's
-    own share of a step. Raises ValueError for settings that fit no run, and when a split is too small.
+    With several workers, each has its ``rank`` of ``world``, ``wrap`` makes the model average gradients (it is called
+    at the start of every stage, since stages differ in what they train), and ``add_up`` sums a tensor over the workers
+    in place. BatchNorm then takes its statistics from each worker's own share of a step, unless it is frozen or
+    synchronised. Raises ValueError for settings that fit no run, and when a split is too small.
     """
 
     def __init__(
@@ -129,7 +93,7 @@ class Fit:
         train: ScoredPhotos,
         validation: ScoredPhotos,
         pixels: Pixels,
-        parallel: nn.Module | None = None,
+        wrap: Callable[[QualityModel], nn.Module] = lambda model: model,
         rank: int = 0,
         world: int = 1,
         add_up: Callable[[Tensor], object] = lambda tensor: None,
@@ -141,9 +105,9 @@ class Fit:
             )
         self.model, self.settings, self.seed = model, settings, seed
         self.train, self.validation, self.pixels = train, validation, pixels
-        self.parallel = model if parallel is None else parallel
-        self.rank, self.world, self.add_up = rank, world, add_up
+        self.wrap, self.rank, self.world, self.add_up = wrap, rank, world, add_up
         self.device = next(model.parameters()).device
+        self.precision = precision_on(settings.precision, self.device)
         self.stages = stages(settings)
         self.history: list[EpochReport] = []
         self.stage, self.epoch, self.without_gain = 0, 0, 0  # the next epoch, from 0
@@ -151,16 +115,16 @@ class Fit:
         self.best_report: EpochReport | None = None
         batches(seed, 0, len(train), settings.batch_size, rank, world)  # a clear error now, not in the first epoch
         standardise_target(model, train.mos_N)
-        self._new_optimiser()
+        self._begin_stage()
 
     def epochs(self) -> Iterator[EpochReport]:
         """Train until the last stage ends or stops early; after each report the fit's state may be saved."""
         while self.stage < len(self.stages):
             stage = self.stages[self.stage]
-            if self.epoch == stage.epochs or self.without_gain == self.settings.patience:
+            if self.epoch == stage.settings.epochs or self.without_gain == self.settings.patience:
                 self.stage, self.epoch, self.without_gain = self.stage + 1, 0, 0
                 self.restore_best()
-                self._new_optimiser()
+                self._begin_stage()
                 continue
             yield self._run_epoch(stage)
 
@@ -174,6 +138,7 @@ class Fit:
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "best": self.best,
             "stage": self.stage,
             "epoch": self.epoch,
@@ -185,14 +150,19 @@ class Fit:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a `state`."""
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.best = {name: tensor.cpu() for name, tensor in state["best"].items()}
         self.stage, self.epoch, self.without_gain = state["stage"], state["epoch"], state["without_gain"]
+        self._begin_stage()
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best = {name: tensor.cpu() for name, tensor in state["best"].items()}
         self.history = [EpochReport(**report) for report in state["history"]]
         self.best_report = self.history[state["best_epoch"]] if state["best_epoch"] >= 0 else None
 
     def scores(self, photos: ScoredPhotos) -> NDArray[np.float64]:
-        """The model's scores (N,) of ``photos``, worked out by all workers together."""
+        """The model's scores (N,) of ``photos``, worked out by all workers together; NaN where one cannot be read.
+
+        Raises TrainingError when the model gives a score that is not finite.
+        """
         mine = slice(self.rank, None, self.world)
         scores_N = torch.zeros(len(photos), dtype=torch.float64, device=self.device)
         own = predict(self.model, self.pixels, photos.places[mine], self._share)
@@ -204,15 +174,12 @@ class Fit:
     def _share(self) -> int:
         return max(1, self.settings.batch_size // self.world)
 
-    def _new_optimiser(self) -> None:
-        backbone = list(self.model.backbone.parameters())
-        known = set(backbone)
-        others = [parameter for parameter in self.model.parameters() if parameter not in known]
-        groups: list[dict[str, Any]] = [
-            {"params": others, "share": 1.0},
-            {"params": backbone, "share": self.settings.backbone_rate},
-        ]
-        self.optimiser = torch.optim.Adam(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON)
+    def _begin_stage(self) -> None:
+        if self.stage < len(self.stages):
+            stage = self.stages[self.stage].settings
+            self.optimiser = create_optimiser(self.model, stage, self.settings.backbone_rate)
+            self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+            self.parallel = self.wrap(self.model)
 
     def _run_epoch(self, stage: Stage) -> EpochReport:
         started, total_epoch = time.perf_counter(), len(self.history)
@@ -220,23 +187,26 @@ class Fit:
         torch.manual_seed(derived_seed("dropout", self.seed, total_epoch, self.rank))
         self._training_mode()
         losses, rate = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
-        for step, pixels_NHWC in enumerate(self.pixels.batches([self.train.places[chosen] for chosen in plan])):
-            rate = learning_rate(stage, self.epoch * len(plan) + step, len(plan))
-            losses += self._step(plan[step], pixels_NHWC, rate, total_epoch)
+        for step, photos in enumerate(self.pixels.batches([self.train.places[chosen] for chosen in plan])):
+            rate = learning_rate(stage.settings, self.epoch * len(plan) + step, len(plan))
+            losses += self._step(step, plan[step], photos, rate, total_epoch)
         self.add_up(losses)
         self._share_statistics()
         trained = time.perf_counter()
         try:
-            found = agreement(self.scores(self.validation), self.validation.mos_N)
-        except ValueError as error:
+            scores_N = self.scores(self.validation)
+        except TrainingError as error:
             raise TrainingError(
-                f"validation after stage {stage.name}, epoch {self.epoch + 1}: {error}; lower train.learning_rate"
+                f"validation after stage {stage.name}, epoch {self.epoch + 1}: {error}; lower "
+                f"train.{stage.name}.learning_rate"
             ) from error
+        readable = np.isfinite(scores_N)
+        found = agreement(scores_N[readable], self.validation.mos_N[readable])
         self.epoch += 1
         report = EpochReport(
             stage=stage.name,
             epoch=self.epoch,
-            stage_epochs=stage.epochs,
+            stage_epochs=stage.settings.epochs,
             loss=float(losses) / len(plan) / self.world,
             learning_rate=rate,
             plcc=found.plcc,
@@ -245,7 +215,10 @@ class Fit:
             best=self._is_best(found.plcc),
             images_per_second=plan.size * self.world / (trained - started),
             seconds=time.perf_counter() - started,
-            epochs_left=stage.epochs - self.epoch + sum(later.epochs for later in self.stages[self.stage + 1 :]),
+            epochs_left=stage.settings.epochs
+            - self.epoch
+            + sum(later.settings.epochs for later in self.stages[self.stage + 1 :]),
+            finished=time.time(),
         )
         self.history.append(report)
         self.without_gain = 0 if report.best else self.without_gain + 1
@@ -270,13 +243,20 @@ class Fit:
 
     def _training_mode(self) -> None:
         self.parallel.train()
-        if self.settings.freeze_batchnorm:
-            for module in self.model.backbone.modules():
+        frozen: dict[str, list[nn.Module]] = {"none": [], "backbone": [self.model.backbone], "all": [self.model]}
+        for part in frozen[self.settings.freeze_batchnorm]:
+            for module in part.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def _step(self, chosen: NDArray[np.int64], pixels_NHWC: NDArray[np.uint8], rate: float, epoch: int) -> Tensor:
-        """One step on this worker's share of a batch; returns its mean loss."""
+    def _step(self, step: int, chosen: NDArray[np.int64], photos: PhotoBatch, rate: float, epoch: int) -> Tensor:
+        """One step on this worker's share of a batch, without what cannot be read; returns its mean loss."""
+        pixels_NHWC, readable_N = photos
+        if not readable_N.any():
+            message = next(iter(self.pixels.problems.values()))[1]
+            raise TrainingError(f"none of the {len(readable_N)} photos of a step can be read: {message}")
+        if not readable_N.all():
+            chosen, pixels_NHWC = chosen[readable_N], pixels_NHWC[readable_N]
         image_ids = [self.train.image_ids[index] for index in chosen]
         if self.settings.flip:
             mirrored = flipped(self.seed, epoch, image_ids)
@@ -284,25 +264,19 @@ class Fit:
         images_NCHW = self.model.normalise(torch.from_numpy(pixels_NHWC).to(self.device))
         mos_N = torch.from_numpy(self.train.mos_N[chosen]).to(self.device, torch.float32)
         labels_N5 = torch.from_numpy(self.train.labels_N5[chosen]).to(self.device)
-        loss = quality_loss(self.parallel(images_NCHW), mos_N, labels_N5, self.model)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            prediction = self.parallel(images_NCHW)
+        loss = quality_loss(prediction, mos_N, labels_N5, self.model)
         if not torch.isfinite(loss):
+            stage = self.stages[self.stage].name
             raise TrainingError(
-                f"the loss became {loss.item()} in stage {self.stages[self.stage].name}, epoch {self.epoch + 1}, at "
-                f"the images {', '.join(image_ids)}; look at their MOS and votes, or lower train.learning_rate"
+                f"the loss became {loss.item()} in stage {stage}, epoch {self.epoch + 1}, step {step + 1}, at the "
+                f"images {', '.join(image_ids)}; look at their MOS and votes, or lower train.{stage}.learning_rate"
             )
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         return loss.detach().double()
-
-
-def photos_of(
-    image_ids: Sequence[str], mos: Sequence[float], labels_N5: NDArray[np.float32], rows: Sequence[int]
-) -> ScoredPhotos:
-    """The photos at ``rows`` of columns that cover the whole pixel source."""
-    chosen = np.asarray(rows, dtype=np.int64)
-    return ScoredPhotos(
-        tuple(image_ids[row] for row in chosen), chosen, np.asarray(mos, dtype=np.float64)[chosen], labels_N5[chosen]
-    )

@@ -20,6 +20,7 @@ from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.checkpoints import CheckpointRecord, read_record
 from halfiqa_ray.pipelines import aggregate
 from halfiqa_ray.pipelines.counting import counting
+from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.resources import WRITE_CPUS, Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
@@ -190,17 +191,3 @@ class ScoringActor:
         if undecoded:
             self.counter.add.remote(undecoded, undecoded)
         return scored
-
-
-def report_errors(failed: pa.Table, folder: str, shown: int = 5) -> None:
-    """Print how many photos failed, of what, and the first few."""
-    if not failed.num_rows:
-        print("0 photos failed", flush=True)
-        return
-    kinds: dict[str, int] = {}
-    for kind in failed["error"].to_pylist():
-        kinds[kind] = kinds.get(kind, 0) + 1
-    said = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    print(f"{failed.num_rows} photos failed ({said}); all of them are in {folder}", flush=True)
-    for message in failed["message"].to_pylist()[:shown]:
-        print(f"  {message}", flush=True)

@@ -6,44 +6,53 @@ The science is in ``halfiqa_ray.models.training``; each worker runs one `Fit`.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
 import torch
 from ray.train.torch import TorchTrainer, get_device, prepare_model
-from torch.nn.parallel import DistributedDataParallel
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings, TrainSettings, fingerprint
-from halfiqa_ray.data.images import ImageError
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.photo_cache import PhotoCache
-from halfiqa_ray.models.agreement import Agreement, agreement
+from halfiqa_ray.models.agreement import Agreement, agreement_with_intervals
+from halfiqa_ray.models.backbones import synchronised
 from halfiqa_ray.models.base import MosScale, QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import (
     CheckpointRecord,
     has_checkpoint,
     package_versions,
+    predictions_uri,
     read_record,
     save_checkpoint,
 )
-from halfiqa_ray.models.schedule import stages
+from halfiqa_ray.models.schedule import derived_seed, stages
+from halfiqa_ray.models.scored_photos import Pixels, ScoredPhotos, photos_of
 from halfiqa_ray.models.targets import soft_labels
-from halfiqa_ray.models.training import Fit, ScoredPhotos, TrainingError, photos_of
+from halfiqa_ray.models.training import Fit, TrainingError
+from halfiqa_ray.pipelines.errors import report_errors
+from halfiqa_ray.pipelines.feed import RayDataPixels
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.pipelines.tensorboard import write_events
 from halfiqa_ray.pipelines.train_run import RunFolder, describe
+from halfiqa_ray.report.scatter import write_scatter
+from halfiqa_ray.stages.parts import errors_uri, settle_errors
 
 STATE_FILE = "fit.pt"
 STATES_KEPT = 2
+BOOTSTRAP = 1000
 # Ray Train takes a worker's report only when it looks at its health, every 2 s by default, and the next report waits.
 HEALTH_SECONDS = 0.5
 LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
@@ -80,14 +89,28 @@ def run(settings: Settings) -> CheckpointRecord:
     if not planned:
         save_checkpoint(folder.uri, model.eval(), checkpoint_record(settings, rows, model, "untrained", 0, {}))
         return read_record(folder.uri)
+    errors = train_errors_uri(settings)
+    storage.delete_folder(errors)
     with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
         with record.timed("train"), printed_history(folder):
             fit_on_workers(settings, folder)
         found = read_record(folder.uri)
-        record.note(metrics=found.model_dump(mode="json")["metrics"])
+        failed = settle_errors(errors, set())
+        record.note(metrics=found.model_dump(mode="json")["metrics"], failed=failed.num_rows)
     storage.delete_folder(folder.state)
+    write_scatter(folder.uri, found)
+    report_errors(failed, errors)
+    if settings.strict and failed.num_rows:
+        raise TrainingError(f"{failed.num_rows} photos could not be read, and settings are strict")
     return found
+
+
+def train_errors_uri(settings: Settings) -> str:
+    """Folder of the photos that the training run could not read."""
+    return errors_uri(
+        settings.output, "train", settings.data.dataset, fingerprint([settings.model.name, settings.train.run])
+    )
 
 
 def checkpoint_record(
@@ -121,20 +144,30 @@ def summary(record: CheckpointRecord) -> str:
     """The agreement with MOS on every split, a line each, for a person."""
     if not record.metrics:
         return "untrained model saved"
-    lines = [f"best weights: epoch {record.epoch} of stage {record.stage}, agreement with MOS"]
+    lines = [f"best weights: epoch {record.epoch} of stage {record.stage}, agreement with MOS [95% bootstrap interval]"]
     for split, found in record.metrics.items():
-        plcc, srcc, rmse = ("none" if v is None else f"{v:.3f}" for v in (found.plcc, found.srcc, found.rmse))
-        lines.append(f"  {split:16} n {found.n:5d}  PLCC {plcc}  SRCC {srcc}  RMSE {rmse}")
+        values = (
+            f"{name.upper()} {'none' if value is None else f'{value:.3f}'}"
+            + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+            for name, value, interval in (
+                ("plcc", found.plcc, found.plcc_interval),
+                ("srcc", found.srcc, found.srcc_interval),
+                ("rmse", found.rmse, found.rmse_interval),
+            )
+        )
+        lines.append(f"  {split:16} n {found.n:5d}  {'  '.join(values)}")
     if record.synthetic:
         lines.append("  synthetic scores: these numbers say nothing about human judgement")
     return "\n".join(lines)
 
 
-def fit_on_workers(settings: Settings, folder: RunFolder) -> None:
+def fit_on_workers(settings: Settings, folder: RunFolder, callbacks: Sequence[Any] = ()) -> None:
     """Run `worker` under Ray Train until the checkpoint is written. Raises TrainingError."""
     train = settings.train
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1.0} if train.gpu else {})
     check_room(resources, train.workers)
+    if train.feed == "ray_data":
+        check_room({"CPU": train.cpus_per_worker + train.decode_cpus / train.workers}, train.workers)
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(HEALTH_SECONDS))
     absolute = settings.model_copy(update={"output": storage.absolute(settings.output)})
     store, path = storage.filesystem(folder.uri)
@@ -150,6 +183,7 @@ def fit_on_workers(settings: Settings, folder: RunFolder) -> None:
             storage_filesystem=store,
             failure_config=ray.train.FailureConfig(max_failures=train.maximum_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
+            callbacks=list(callbacks),
         ),
     )
     try:
@@ -190,17 +224,22 @@ def mos_scale_of(rows: pa.Table, settings: Settings) -> MosScale:
 
 def photos_by_split(rows: pa.Table, mos_scale: MosScale) -> dict[str, ScoredPhotos]:
     """The manifest's photos that have MOS, split by split; their places are manifest rows."""
-    columns = {name: rows[name].to_pylist() for name in ("image_id", "mos", "levels", "mos_std", "split")}
+    columns = {
+        name: rows[name].to_pylist() for name in ("image_id", "mos", "levels", "mos_std", "split", "source_photo")
+    }
     scored = [row for row, mos in enumerate(columns["mos"]) if mos is not None]
     mos = [0.0 if value is None else value for value in columns["mos"]]
     labels = soft_labels(mos, columns["levels"], columns["mos_std"], mos_scale)
+    sources = columns["source_photo"]
     splits = sorted({columns["split"][row] for row in scored} - {None})
     if "train" not in splits or "validation" not in splits:
         raise ValueError(
             f"training needs splits named train and validation with MOS; the manifest has {', '.join(splits) or 'none'}"
         )
     return {
-        split: photos_of(columns["image_id"], mos, labels, [row for row in scored if columns["split"][row] == split])
+        split: photos_of(
+            columns["image_id"], mos, labels, [row for row in scored if columns["split"][row] == split], sources
+        )
         for split in splits
     }
 
@@ -218,9 +257,39 @@ def worker(config: dict[str, Any]) -> None:
         return
     try:
         _fit(settings, folder)
-    except (TrainingError, ImageError, ValueError) as error:  # would come back after a restart
+    except (MemoryError, RuntimeError) as error:
+        told = out_of_memory(settings, error) or (error if isinstance(error, TrainingError) else None)
+        if told is None:
+            raise
+        folder.write_failure(str(told))
+        raise told from error
+    except ValueError as error:  # would come back after a restart
         folder.write_failure(str(error))
         raise
+
+
+def out_of_memory(settings: Settings, error: BaseException) -> TrainingError | None:
+    """What to do when the error is a lack of memory; None when it is another."""
+    if not (isinstance(error, MemoryError) or re.search(r"out of memory|can't allocate memory", str(error))):
+        return None
+    model, train = settings.model, settings.train
+    where = "GPU" if train.gpu else "CPU"
+    return TrainingError(
+        f"out of {where} memory: lower train.batch_size (now {train.batch_size}) or model.height and model.width (now "
+        f"{model.height} x {model.width})"
+        + (", or set train.precision to bfloat16" if train.gpu else f", or train.cache_bytes (now {train.cache_bytes})")
+        + f". It was: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+    )
+
+
+def pixels_of(settings: Settings, rows: pa.Table) -> Pixels:
+    """The photos of a manifest for one worker: kept in memory, or from Ray Data, as ``train.feed`` says."""
+    model, train, uris = settings.model, settings.train, rows["uri"].to_pylist()
+    scored = rows["mos"].length() - rows["mos"].null_count
+    fits = scored * model.height * model.width * 3 <= train.cache_bytes
+    if train.feed == "memory" or (train.feed == "auto" and fits):
+        return PhotoCache(uris, model.height, model.width, settings.data.maximum_pixels, train.cache_bytes)
+    return RayDataPixels(uris, model.height, model.width, settings.data.maximum_pixels, train.decode_cpus)
 
 
 def _fit(settings: Settings, folder: RunFolder) -> None:
@@ -233,21 +302,19 @@ def _fit(settings: Settings, folder: RunFolder) -> None:
     photos = photos_by_split(rows, mos_scale)
     torch.manual_seed(settings.seed)
     model = build_model(settings.model, mos_scale).to(get_device())
-    parallel = prepare_model(model, move_to_device=False)
+    if settings.train.sync_batchnorm:
+        if not settings.train.gpu:
+            raise ValueError("train.sync_batchnorm needs train.gpu: torch synchronises BatchNorm on GPUs only")
+        synchronised(model)
+    pixels = pixels_of(settings, rows)
     fit = Fit(
         model,
         settings.train,
         settings.seed,
         photos["train"],
         photos["validation"],
-        PhotoCache(
-            rows["uri"].to_pylist(),
-            settings.model.height,
-            settings.model.width,
-            settings.data.maximum_pixels,
-            settings.train.cache_bytes,
-        ),
-        parallel=parallel if isinstance(parallel, DistributedDataParallel) else None,
+        pixels,
+        wrap=lambda model: prepare_model(model, move_to_device=False),
         rank=rank,
         world=world,
         add_up=torch.distributed.all_reduce if world > 1 else lambda tensor: None,
@@ -269,14 +336,55 @@ def _fit(settings: Settings, folder: RunFolder) -> None:
         if rank == 0:
             folder.write_history(fit.history)
     fit.restore_best()
-    metrics = {
-        split: agreement(fit.scores(chosen), chosen.mos_N) for split, chosen in photos.items() if split != "train"
-    }
-    assert fit.best_report is not None  # noqa: S101  (there is at least one epoch)
+    judged = {split: chosen for split, chosen in photos.items() if split != "train"}
+    scores = {split: fit.scores(chosen) for split, chosen in judged.items()}
+    write_problems(settings, rows, pixels, rank)
     if rank == 0:
-        best = fit.best_report
-        record = checkpoint_record(settings, rows, model, best.stage, best.epoch, metrics)
-        save_checkpoint(folder.uri, model, record)
+        finish(settings, folder, rows, fit, judged, scores)
+
+
+def finish(
+    settings: Settings,
+    folder: RunFolder,
+    rows: pa.Table,
+    fit: Fit,
+    judged: dict[str, ScoredPhotos],
+    scores: dict[str, np.ndarray],
+) -> None:
+    """Store the best weights, the predictions they make for the splits not trained on, and the agreement with MOS."""
+    best = fit.best_report
+    assert best is not None  # noqa: S101  (there is at least one epoch)
+    metrics, tables = {}, []
+    for split, chosen in judged.items():
+        read = np.isfinite(scores[split])
+        metrics[split] = agreement_with_intervals(
+            scores[split][read],
+            chosen.mos_N[read],
+            chosen.groups_N[read],
+            BOOTSTRAP,
+            derived_seed("bootstrap", settings.seed, split),
+        )
+        columns = [
+            pa.array(chosen.image_ids),
+            pa.array([split] * len(chosen)),
+            pa.array(chosen.mos_N),
+            pa.array(scores[split], from_pandas=True),  # NaN becomes null
+        ]
+        tables.append(pa.table(columns, schema=schema.PREDICTIONS))
+    storage.write_table(predictions_uri(folder.uri), pa.concat_tables(tables))
+    record = checkpoint_record(settings, rows, fit.model, best.stage, best.epoch, metrics)
+    save_checkpoint(folder.uri, fit.model, record)
+
+
+def write_problems(settings: Settings, rows: pa.Table, pixels: Pixels, rank: int) -> None:
+    """Store what this worker could not read as rows of the errors table."""
+    found = [
+        {"image_id": rows["image_id"][place].as_py(), "uri": rows["uri"][place].as_py(), "error": kind, "message": said}
+        for place, (kind, said) in sorted(pixels.problems.items())
+    ]
+    if found:
+        file = storage.join(train_errors_uri(settings), f"part-{rank}.parquet")
+        storage.write_table(file, pa.Table.from_pylist(found, schema.ERRORS))
 
 
 @contextmanager
@@ -289,6 +397,8 @@ def printed_history(folder: RunFolder) -> Iterator[None]:
         history = folder.history()
         for report in history[seen:]:
             print(describe(report), flush=True)
+        if len(history) > seen:
+            write_events(folder.tensorboard, history)
         seen = len(history)
 
     def look() -> None:

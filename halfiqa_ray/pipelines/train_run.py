@@ -1,8 +1,8 @@
 """A training run's folder: what it was started with, how far it is, and why it stopped. No Ray.
 
 ``checkpoints/DATASET/MODEL/RUN/`` holds ``settings.json`` from the first minute, ``history.json`` (one entry an
-epoch) as it grows, ``model.safetensors`` and ``model.json`` when the run is finished, and until then the resumable
-state in ``_train/``.
+epoch) and ``tensorboard/`` as it grows; ``model.safetensors``, ``predictions.parquet``, ``scatter.png`` and
+``model.json`` when the run is finished; and until then the resumable state in ``_train/``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from halfiqa_ray.models.training import EpochReport
 from halfiqa_ray.pipelines.progress import duration
 
 # Settings of the machine: a run may go on with other ones.
-MACHINE = frozenset(("workers", "cpus_per_worker", "gpu", "threads", "cache_bytes", "maximum_failures"))
+MACHINE = frozenset(
+    ("workers", "cpus_per_worker", "gpu", "threads", "feed", "decode_cpus", "cache_bytes", "maximum_failures")
+)
 
 
 class RunNameTaken(ValueError):
@@ -41,6 +43,11 @@ class RunFolder:
     def state(self) -> str:
         """Where Ray Train keeps what a resumed run needs; gone when the run is finished."""
         return storage.join(self.uri, "_train")
+
+    @property
+    def tensorboard(self) -> str:
+        """The folder of TensorBoard's event file."""
+        return storage.join(self.uri, "tensorboard")
 
     def claim(self, settings: Settings, split_hash: str) -> None:
         """Write down what this run is, or check that it is the same as before.

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from halfiqa_ray.data import photo_cache
-from halfiqa_ray.data.images import ImageError, open_photo, resize
+from halfiqa_ray.data.images import open_photo, resize
 from halfiqa_ray.data.photo_cache import PhotoCache
 
 HEIGHT, WIDTH = 12, 16
@@ -35,7 +35,8 @@ def test_gives_the_resized_photos_in_order_and_keeps_what_fits(photos, reads, sl
         got = list(cache.batches(ORDER))
         for batch, places in zip(got, ORDER, strict=True):
             expected = [resize(open_photo(photos[p], 10**6), HEIGHT, WIDTH) for p in places]
-            assert np.array_equal(batch, np.stack(expected))
+            assert np.array_equal(batch[0], np.stack(expected))
+            assert batch[1].all()
     assert len(cache.kept) == slots
     if slots == 4:
         # All six places are asked for before the first is read, so a photo asked for twice may be read twice.
@@ -46,14 +47,22 @@ def test_gives_the_resized_photos_in_order_and_keeps_what_fits(photos, reads, sl
 
 def test_changing_a_batch_does_not_change_the_cache(photos):
     cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
-    first = next(cache.batches([np.array([0])]))
+    first, _ = next(cache.batches([np.array([0])]))
     before = first.copy()
     first[:] = 0
-    assert np.array_equal(next(cache.batches([np.array([0])])), before)
+    assert np.array_equal(next(cache.batches([np.array([0])]))[0], before)
 
 
-def test_a_broken_photo_is_named(photos, tmp_path):
+def test_a_broken_photo_is_left_out_and_named_until_it_is_mended(photos, tmp_path):
+    whole = (tmp_path / "2.png").read_bytes()
     (tmp_path / "2.png").write_bytes(b"nothing")
     cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
-    with pytest.raises(ImageError, match=r"2\.png"):
-        list(cache.batches(ORDER))
+    got = list(cache.batches(ORDER))
+    assert [readable.tolist() for _, readable in got] == [[True, True], [True, False], [True, True]]
+    assert not got[1][0][1].any()
+    assert list(cache.problems) == [2]
+    kind, message = cache.problems[2]
+    assert (kind, "2.png" in message) == ("not_a_photo", True)
+    (tmp_path / "2.png").write_bytes(whole)
+    assert next(cache.batches([np.array([2])]))[1].all()
+    assert cache.problems == {}

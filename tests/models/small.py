@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from halfiqa_ray.config import BackboneSettings, ModelSettings, TrainSettings, TriqSettings
+from halfiqa_ray.config import BackboneSettings, ModelSettings, StageSettings, TrainSettings, TriqSettings
 from halfiqa_ray.models.base import MosScale
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.targets import soft_labels
-from halfiqa_ray.models.training import ScoredPhotos, photos_of
+from halfiqa_ray.models.scored_photos import PhotoBatch, ScoredPhotos, photos_of
 from halfiqa_ray.models.triq import Triq
 
 KONIQ = MosScale(1.0, 5.0)
@@ -35,32 +35,28 @@ def small_model(seed: int = 0, **changes: object) -> Triq:
     return model
 
 
-def train_settings(**changes: object) -> TrainSettings:
-    short = {
-        "epochs": 3,
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-        "warmup_epochs": 1,
-        "hold_epochs": 1,
-        "finetune_epochs": 2,
-        "finetune_learning_rate": 1e-4,
-        "finetune_warmup_epochs": 0,
-        "finetune_hold_epochs": 1,
-        "minimum_gain": 0,
-    }
-    return TrainSettings(**{**short, **changes})
+def train_settings(
+    main: dict[str, object] | None = None, finetune: dict[str, object] | None = None, **changes: object
+) -> TrainSettings:
+    short = {"epochs": 3, "learning_rate": 1e-3, "warmup_epochs": 1, "hold_epochs": 1}
+    shorter = {"epochs": 2, "learning_rate": 1e-4, "warmup_epochs": 0, "hold_epochs": 1}
+    return TrainSettings(
+        main=StageSettings(**{**short, **(main or {})}),
+        finetune=StageSettings(**{**shorter, **(finetune or {})}),
+        **{"batch_size": 4, "minimum_gain": 0, **changes},
+    )
 
 
 class ArrayPixels:
     """Photos in memory; remembers what was asked for."""
 
     def __init__(self, pixels_NHWC: NDArray[np.uint8]) -> None:
-        self.pixels_NHWC, self.asked = pixels_NHWC, []
+        self.pixels_NHWC, self.asked, self.problems = pixels_NHWC, [], {}
 
-    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[PhotoBatch]:
         for batch in places:
             self.asked.append(batch.tolist())
-            yield self.pixels_NHWC[batch]
+            yield self.pixels_NHWC[batch], np.array([place not in self.problems for place in batch])
 
 
 def bright_photos(count: int = 14, seed: int = 0) -> tuple[ArrayPixels, ScoredPhotos, ScoredPhotos]:

@@ -6,8 +6,12 @@ import torch
 
 from halfiqa_ray.models.agreement import agreement
 from halfiqa_ray.models.base import Prediction
-from halfiqa_ray.models.training import Fit, TrainingError, predict, quality_loss
+from halfiqa_ray.models.losses import quality_loss
+from halfiqa_ray.models.training import Fit, TrainingError, predict
 from tests.models.small import bright_photos, small_model, train_settings
+
+TIMES = ("seconds", "images_per_second", "finished")
+NONE = {"epochs": 0}
 
 
 def fit(seed=3, model=None, photos=14, **changes):
@@ -51,9 +55,9 @@ def test_loss_of_a_score_is_squared_error_of_the_standardised_target():
 
 @pytest.mark.parametrize("output", ["levels", "score"])
 def test_learns_and_ends_with_its_best_weights(output):
-    started, pixels = fit(model=small_model(output=output), photos=48, epochs=10, finetune_epochs=2, learning_rate=3e-3)
+    started, pixels = fit(model=small_model(output=output), photos=48, main={"epochs": 10, "learning_rate": 3e-3})
     reports = list(started.epochs())
-    assert [report.stage for report in reports] == ["train"] * 10 + ["finetune"] * 2
+    assert [report.stage for report in reports] == ["main"] * 10 + ["finetune"] * 2
     assert np.mean([r.loss for r in reports[-3:]]) < reports[0].loss
     started.restore_best()
     best = max(report.plcc for report in reports)
@@ -63,7 +67,7 @@ def test_learns_and_ends_with_its_best_weights(output):
 
 
 def strip(report):
-    return {k: v for k, v in vars(report).items() if k not in ("seconds", "images_per_second")}
+    return {k: v for k, v in vars(report).items() if k not in TIMES}
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3, 4])
@@ -94,14 +98,14 @@ def test_the_seed_decides():
 
 
 def test_stops_early_without_gain():
-    started, _ = fit(epochs=9, patience=2, minimum_gain=2, finetune_epochs=0)
+    started, _ = fit(main={"epochs": 9}, finetune=NONE, patience=2, minimum_gain=2)
     reports = list(started.epochs())
     assert [report.best for report in reports] == [True, False, False]
     assert reports[-1].epochs_left == 6
 
 
 def test_every_step_asks_for_the_planned_photos_and_flips_some():
-    started, pixels = fit(epochs=2, finetune_epochs=0)
+    started, pixels = fit(main={"epochs": 2}, finetune=NONE)
     list(started.epochs())
     training = [batch for batch in pixels.asked if max(batch) < len(started.train)]
     assert len(training) == 2 * (len(started.train) // 4)
@@ -122,18 +126,18 @@ def test_flip_mirrors_columns(monkeypatch):
 
 
 def test_frozen_batchnorm_keeps_its_statistics_and_trains_its_weights():
-    for frozen in (True, False):
+    for frozen in ("backbone", "none"):
         started, _ = fit(freeze_batchnorm=frozen)
         before = {name: tensor.clone() for name, tensor in started.model.state_dict().items()}
         next(started.epochs())
         after = started.model.state_dict()
         moved = any(not torch.equal(after[n], before[n]) for n in after if "running_" in n)
-        assert moved == (not frozen)
+        assert moved == (frozen == "none")
         assert not torch.equal(after["backbone.layer1.0.bn1.weight"], before["backbone.layer1.0.bn1.weight"])
 
 
 def test_backbone_rate_zero_leaves_the_backbone_alone():
-    started, _ = fit(backbone_rate=0, freeze_batchnorm=True)
+    started, _ = fit(backbone_rate=0, freeze_batchnorm="backbone")
     before = {name: tensor.clone() for name, tensor in started.model.named_parameters()}
     next(started.epochs())
     for name, tensor in started.model.named_parameters():
@@ -143,7 +147,9 @@ def test_backbone_rate_zero_leaves_the_backbone_alone():
 def test_a_loss_that_is_not_finite_names_the_images():
     started, _ = fit()
     started.train.labels_N5[2] = np.nan
-    with pytest.raises(TrainingError, match=r"loss became nan in stage train, epoch 1, at the images .*\b2\.jpg"):
+    with pytest.raises(
+        TrainingError, match=r"loss became nan in stage main, epoch 1, step \d+, at the images .*\b2\.jpg"
+    ):
         next(started.epochs())
 
 

@@ -1,21 +1,30 @@
 """The training job on Ray, with the smallest model: whole run, resume after a kill, and what it refuses."""
 
+import contextlib
 import json
+import os
+import signal
+import struct
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboardX.proto import event_pb2
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings, Settings
 from halfiqa_ray.data import manifest
 from halfiqa_ray.data.images import open_photo, resize
-from halfiqa_ray.models.checkpoints import load_checkpoint
+from halfiqa_ray.models.checkpoints import load_checkpoint, predictions_uri
 from halfiqa_ray.models.training import TrainingError
 from halfiqa_ray.pipelines import train
 from halfiqa_ray.pipelines.train_run import RunFolder, RunNameTaken, differences
 from tests.models.small import model_settings, train_settings
+from tests.models.test_training import NONE, TIMES
 
 SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4 + ["test_same_photo"] * 2
 SPLIT_HASH = "0" * 64
@@ -52,12 +61,12 @@ def data(tmp_path):
 
 
 def test_trains_resumes_and_returns(cluster, data, capsys):
-    settings = settings_for(data, epochs=10, finetune_epochs=2)
+    settings = settings_for(data, main={"epochs": 10})
     folder = RunFolder.of(settings)
     whole = train.run(settings)
     printed = capsys.readouterr().out
     assert printed.count("validation PLCC") == 12
-    assert "train  10/10" in printed
+    assert "main  10/10" in printed
     assert "finetune   2/2" in printed
     assert whole.synthetic
     assert {split: found.n for split, found in whole.metrics.items()} == {
@@ -76,51 +85,61 @@ def test_trains_resumes_and_returns(cluster, data, capsys):
 
     assert train.run(settings) == whole
     assert "finished before" in capsys.readouterr().out
-    with pytest.raises(RunNameTaken, match=r"train\.learning_rate: 0\.001 then, 0\.002 now"):
-        train.run(settings_for(data, epochs=10, finetune_epochs=2, learning_rate=2e-3))
+    with pytest.raises(RunNameTaken, match=r"train\.main\.learning_rate: 0\.001 then, 0\.002 now"):
+        train.run(settings_for(data, main={"epochs": 10, "learning_rate": 2e-3}))
 
-    # The same run, its workers dying for good after the second epoch, then started again: the same weights.
+    # The same run, its worker killed for good in the third epoch or later, then started again: the same weights.
     other = settings.model_copy(update={"output": str(data / "again")})
     table = manifest.read_manifest(settings.output, "dots")
     storage.write_table(storage.join(manifest.folder(other.output, "dots"), manifest.FILE_NAME), table)
     broken = RunFolder.of(other)
-    photo = data / "0.png"
-    kept = photo.read_bytes()
-    stop_after(broken, 2, photo)
-    with pytest.raises(TrainingError, match=r"0\.png"):
-        train.run(
-            other.model_copy(update={"train": other.train.model_copy(update={"cache_bytes": 0, "maximum_failures": 0})})
-        )
-    photo.write_bytes(kept)
+    kill_worker_after(broken, 2)
+    with pytest.raises(TrainingError, match="the same command goes on from the last finished epoch"):
+        train.run(other.model_copy(update={"train": other.train.model_copy(update={"maximum_failures": 0})}))
     before = len(broken.history())
     assert 2 <= before < 12
     again = train.run(other)
     assert again.weights_sha256 == whole.weights_sha256
     assert [strip(report) for report in broken.history()] == [strip(report) for report in folder.history()]
+    assert again.metrics == whole.metrics
+    assert tensorboard_steps(broken) == tensorboard_steps(folder) == list(range(1, 13))
+
+
+def tensorboard_steps(folder):
+    """Steps of the validation PLCC in the event file, read by the protocol's own classes."""
+    (file,) = storage.list_files(folder.tensorboard)
+    data, place, steps = storage.read_bytes(file), 0, []
+    while place < len(data):
+        (length,) = struct.unpack_from("<Q", data, place)
+        event = event_pb2.Event.FromString(data[place + 12 : place + 12 + length])
+        steps += [event.step for value in event.summary.value if value.tag == "validation/plcc"]
+        place += 16 + length
+    return steps
 
 
 def strip(report):
     """Without times."""
-    return {k: v for k, v in vars(report).items() if k not in ("seconds", "images_per_second")}
+    return {k: v for k, v in vars(report).items() if k not in TIMES}
 
 
-def stop_after(folder, epochs, photo):
-    """Make ``photo`` unreadable once so many epochs are published."""
-    import threading
-    import time
+def kill_worker_after(folder, epochs):
+    """SIGKILL to the Ray Train worker of this run once so many epochs are published."""
 
     def watch():
         while len(folder.history()) < epochs:
             time.sleep(0.005)
-        photo.write_bytes(b"not a photo")
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "cmdline").read_bytes().startswith(b"ray::RayTrainWorker"):
+                    os.kill(int(process.name), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def test_settings_that_fit_no_run_are_told_before_ray_starts(data, monkeypatch):
     monkeypatch.setattr(train, "ray_session", None)
-    with pytest.raises(ValueError, match=r"warmup_epochs 9 .* do not fit into train\.epochs 3"):
-        train.run(settings_for(data, warmup_epochs=9))
+    with pytest.raises(ValueError, match=r"warmup_epochs 9 .* do not fit into train\.main\.epochs 3"):
+        train.run(settings_for(data, main={"warmup_epochs": 9}))
     make_data(data, mos_scale=None)
     with pytest.raises(ValueError, match="'dots' has no MOS to train on"):
         train.run(settings_for(data))
@@ -150,7 +169,7 @@ def test_machine_settings_may_change_between_resumes(tmp_path):
 @pytest.mark.parametrize("where", ["local", "s3"])
 def test_two_workers_share_the_work(cluster, data, where, request):
     """Gradients averaged, validation shared: the stored metrics are those of the stored weights. Also on S3."""
-    settings = settings_for(data, epochs=2, finetune_epochs=0, hold_epochs=0, workers=2)
+    settings = settings_for(data, main={"epochs": 2, "hold_epochs": 0}, finetune=NONE, workers=2)
     if where == "s3":
         table = manifest.read_manifest(settings.output, "dots")
         settings = settings.model_copy(update={"output": request.getfixturevalue("bucket") + "/out"})
@@ -174,10 +193,46 @@ def stored_scores(model, data, settings, split):
 
 def test_no_epochs_save_the_model_as_it_starts(data):
     """The untrained control of the localisation table: the seed's weights, and no claim about MOS."""
-    settings = settings_for(data, epochs=0, finetune_epochs=0, warmup_epochs=0, hold_epochs=0)
+    settings = settings_for(data, main=NONE, finetune=NONE)
     record = train.run(settings)
     assert (record.stage, record.epoch, record.metrics) == ("untrained", 0, {})
     model, _ = load_checkpoint(RunFolder.of(settings).uri)
     torch.manual_seed(settings.seed)
     start = train.build_model(settings.model, model.mos_scale).state_dict()
     assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_photos_that_cannot_be_read_are_rows_of_the_errors_table(cluster, data, capsys):
+    """One in training, one in the test split: the run goes on without them, says so, and Ray Data gives the same."""
+    for number in (0, 13):
+        (data / f"{number}.png").write_bytes(b"not a photo")
+    weights = {}
+    for feed in ("memory", "ray_data"):
+        settings = settings_for(data, main={"epochs": 2, "hold_epochs": 0}, finetune=NONE, feed=feed)
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"run": feed})})
+        record = train.run(settings)
+        weights[feed] = record.weights_sha256
+        assert record.metrics["test"].n == 3
+        errors = storage.read_table(storage.join(train.train_errors_uri(settings), "errors.parquet")).to_pylist()
+        assert [(row["image_id"], row["error"]) for row in errors] == [
+            ("0.png", "not_a_photo"),
+            ("13.png", "not_a_photo"),
+        ]
+        assert "2 photos failed (2 not_a_photo)" in capsys.readouterr().out
+        predictions = storage.read_table(predictions_uri(RunFolder.of(settings).uri)).to_pylist()
+        assert {row["image_id"] for row in predictions if row["score"] is None} == {"13.png"}
+    assert weights["memory"] == weights["ray_data"]
+    storage.delete_folder(RunFolder.of(settings).uri)
+    with pytest.raises(TrainingError, match="2 photos could not be read, and settings are strict"):
+        train.run(settings.model_copy(update={"strict": True}))
+
+
+def test_lack_of_memory_says_which_setting_to_lower():
+    settings = Settings(train=train_settings(gpu=True, batch_size=64))
+    for error in (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()):
+        told = str(train.out_of_memory(settings, error))
+        assert "lower train.batch_size (now 64) or model.height and model.width (now 768 x 1024)" in told
+        assert "train.precision to bfloat16" in told
+    cpu = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")
+    assert "train.cache_bytes" in str(train.out_of_memory(Settings(), cpu))
+    assert train.out_of_memory(settings, RuntimeError("shape mismatch")) is None

@@ -1,0 +1,86 @@
+"""Photos for training from Ray Data: decoded by tasks on any node with free CPUs, given in the order asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from numpy.typing import NDArray
+
+from halfiqa_ray.data.images import ImageError, open_photo, resize
+
+BATCHES_AHEAD = 2
+
+
+class RayDataPixels:
+    """What `PhotoCache` gives, decoded elsewhere and anew each time, so that neither memory nor one node bounds it.
+
+    Every call of ``batches`` is one Ray Data execution over the photos in their order. A block is one batch.
+    """
+
+    def __init__(self, uris: Sequence[str], height: int, width: int, maximum_pixels: int, decode_cpus: float) -> None:
+        self.uris, self.height, self.width = uris, height, width
+        self.maximum_pixels, self.decode_cpus = maximum_pixels, decode_cpus
+        self.problems: dict[int, tuple[str, str]] = {}
+
+    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+        """RGB pixels (N, height, width, 3) of one batch of photos after another, as new arrays, and which are readable.
+
+        A photo that cannot be read is zeros, and stands in ``problems``.
+        """
+        if not len(places):
+            return
+        blocks = [pa.table({"place": part, "uri": [self.uris[place] for place in part]}) for part in places]
+        photos: Any = ray.data.from_arrow(blocks)
+        photos.context.execution_options.preserve_order = True
+        photos.context.enable_progress_bars = False
+        photos.context.print_on_execution_start = False
+        decoded = photos.map_batches(
+            decode_rows,
+            fn_args=(self.height, self.width, self.maximum_pixels),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=self.decode_cpus,
+        )
+        sizes = {len(part) for part in places[:-1]}
+        assert len(sizes) <= 1, "all batches but the last are of one size"  # noqa: S101
+        for batch in decoded.iter_batches(
+            batch_size=len(places[0]), batch_format="pyarrow", prefetch_batches=BATCHES_AHEAD
+        ):
+            readable_N = batch["error"].combine_chunks().is_null().to_numpy(zero_copy_only=False)
+            for row in batch.select(["place", "error", "message"]).to_pylist():
+                self.problems.pop(row["place"], None)
+                if row["error"]:
+                    self.problems[row["place"]] = (row["error"], row["message"])
+            pixels = batch["pixels"].combine_chunks().buffers()[1]
+            shape = (batch.num_rows, self.height, self.width, 3)
+            yield np.frombuffer(pixels, np.uint8, int(np.prod(shape))).reshape(shape).copy(), readable_N
+
+
+def decode_rows(rows: pa.Table, height: int, width: int, maximum_pixels: int) -> pa.Table:
+    """Stage: columns ``place`` and ``uri`` to ``place``, ``pixels`` (bytes), and what was wrong."""
+    pixels: list[bytes] = []
+    errors: list[str | None] = []
+    messages: list[str | None] = []
+    for uri in rows["uri"].to_pylist():
+        try:
+            photo = resize(open_photo(uri, maximum_pixels), height, width)
+        except ImageError as error:
+            photo = np.zeros((height, width, 3), np.uint8)
+            errors.append(error.kind)
+            messages.append(str(error))
+        else:
+            errors.append(None)
+            messages.append(None)
+        pixels.append(photo.tobytes())
+    return pa.table(
+        {
+            "place": rows["place"],
+            "pixels": pa.array(pixels, pa.binary(height * width * 3)),
+            "error": pa.array(errors, pa.string()),
+            "message": pa.array(messages, pa.string()),
+        }
+    )
