@@ -83,6 +83,15 @@ def test_what_goes_down_the_pyramid_is_not_smoothed():
     assert torch.equal(after[1], 3 * before[1])
 
 
+def test_the_coarsest_level_starts_where_keras_starts():
+    pyramid = Pyramid((1, 1), 1)
+    with torch.no_grad():
+        pyramid.coarsest.weight.zero_()
+        pyramid.coarsest.weight[0, 0, 0, 0] = 1
+    coarse = torch.randn(1, 1, 6, 8)
+    assert torch.equal(pyramid([torch.zeros(1, 1, 12, 16), coarse])[-1], coarse[:, :, ::2, ::2])
+
+
 def test_levels_of_the_pyramid():
     model = small()
     levels = model.pyramid(model.backbone(torch.randn(1, 3, 96, 160)))

@@ -84,9 +84,14 @@ def test_a_backbone_with_negative_values_gives_a_finite_score():
     assert torch.isfinite(model(images).score_N).all()
 
 
-def test_scnn_takes_every_image_to_a_sixteenth():
-    scnn = Scnn().eval()
+def test_scnn_is_the_published_row_of_layers():
+    scnn, shapes = Scnn().eval(), []
+    for layer in scnn.features:
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda module, inputs, result: shapes.append(tuple(result.shape[1:3])))
     assert scnn(torch.zeros(1, 3, 64, 96)).shape == (1, 128, 4, 6)
+    rows = [(48, 64), (48, 32), (64, 32), (64, 16), (64, 16), (64, 8), (128, 8), (128, 8), (128, 4)]
+    assert shapes == rows  # channels and rows after each convolution
     assert sum(parameter.numel() for parameter in scnn.parameters()) == 531_120
 
 
