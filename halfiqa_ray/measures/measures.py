@@ -1,0 +1,91 @@
+"""All measures of one photo (Section 3 of the paper), by the name that every output gives them.
+
+The objectness in use is part of its name and of the average's: ``objectness_pixel`` and ``averaged_pixel`` are the
+paper's; ``objectness_boundary_connectivity`` and ``averaged_boundary_connectivity`` need no download and are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import torch
+
+from halfiqa_ray.config import MeasureSettings, ObjectnessSettings
+from halfiqa_ray.measures.average import average
+from halfiqa_ray.measures.boundary_connectivity import boundary_connectivity
+from halfiqa_ray.measures.frequency import Combination, band_weights, frequency_maps
+from halfiqa_ray.measures.pixel_objectness import PixelObjectness
+from halfiqa_ray.measures.pixels import Map, Pixels, check_pixels, luma
+from halfiqa_ray.measures.saliency import RECIPES, spectral_residual
+
+
+class Measures:
+    """Computes every measure of one photo after the other; a photo's maps depend on nothing but its own pixels.
+
+    ``band_means`` are the mean magnitudes of the ten frequency bands over the data set (the mean over its photos of
+    ``frequency.band_means``). Without them there is no ``frequency_csf_whitened``, and the average needs another
+    combination. ``device`` is where pixel objectness runs; all else runs on the CPU, in one thread.
+
+    Raises ValueError for settings that do not go together, and CaffemodelError for weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        settings: MeasureSettings,
+        band_means: Sequence[float] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._recipe = RECIPES[settings.saliency.recipe]
+        combination = settings.frequency.combination
+        if combination == "csf_whitened":
+            band_weights(combination, band_means)  # says what is missing
+        self.combinations: tuple[Combination, ...] = tuple(
+            each for each in get_args(Combination) if each != "csf_whitened" or band_means is not None
+        )
+        self._weights_MK = np.stack([band_weights(each, band_means) for each in self.combinations])
+        self.default_frequency = f"frequency_{combination}"
+        self._pixel_objectness = _pixel_objectness(settings.objectness, device)
+        self.objectness = f"objectness_{settings.objectness.model}"
+        self.averaged = f"averaged_{settings.objectness.model}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures in the order of ``measure``'s maps."""
+        return ("saliency", *(f"frequency_{each}" for each in self.combinations), self.objectness, self.averaged)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 (hex) of the objectness weights; None for the objectness that has none."""
+        return self._pixel_objectness.weights_sha256 if self._pixel_objectness else None
+
+    def measure(self, pixels_HW3: Pixels) -> dict[str, Map]:
+        """The maps of an RGB uint8 photo, float32 (H, W) each, higher = more of it; named as in ``names``.
+
+        The average is that of saliency, the frequency map of the settings' combination, and objectness.
+        Raises ValueError for anything but such a photo.
+        """
+        check_pixels(pixels_HW3)
+        maps = {"saliency": spectral_residual(pixels_HW3, self._recipe)}
+        frequency_MHW = frequency_maps(luma(pixels_HW3), self._weights_MK)
+        for combination, map_HW in zip(self.combinations, frequency_MHW, strict=True):
+            maps[f"frequency_{combination}"] = map_HW
+        objectness = self._pixel_objectness or boundary_connectivity
+        maps[self.objectness] = objectness(pixels_HW3)
+        maps[self.averaged] = average([maps["saliency"], maps[self.default_frequency], maps[self.objectness]])
+        return maps
+
+
+def _pixel_objectness(settings: ObjectnessSettings, device: str | torch.device) -> PixelObjectness | None:
+    if settings.model == "pixel" and settings.weights is None:
+        raise ValueError(
+            "measure.objectness.model is pixel, which needs measure.objectness.weights: the path or URI of "
+            "pixel_objectness.caffemodel from github.com/suyogduttjain/pixelobjectness (research use only)"
+        )
+    if settings.model != "pixel" and settings.weights is not None:
+        raise ValueError(
+            f"measure.objectness.weights is set but measure.objectness.model is {settings.model}, which has none; "
+            "set the model to pixel, or leave the weights out"
+        )
+    return None if settings.weights is None else PixelObjectness.load(settings.weights, device)
