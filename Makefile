@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow-test lint clean
+.PHONY: demo demo-models test slow-test lint clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
@@ -16,13 +16,19 @@ demo: .venv/.installed
 	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
 	$(BIN)/python jobs/train.py --config configs/demo.yaml
 	@echo "== an untrained TRIQ over the test photos: the control of the localisation table"
-	$(BIN)/python jobs/train.py --config configs/demo.yaml --train.run untrained --train.epochs 0 \
-	  --train.warmup_epochs 0 --train.hold_epochs 0
+	$(BIN)/python jobs/train.py --config configs/demo.yaml --train.run untrained --train.main.epochs 0
 	$(BIN)/python jobs/rank.py --config configs/demo.yaml --train.run untrained --rank.tables false \
 	  --rank.splits '[test,test_same_photo]'
 	@echo "== the trained TRIQ over every photo"
 	$(BIN)/python jobs/rank.py --config configs/demo.yaml
 	$(BIN)/python jobs/report.py --config configs/demo.yaml
+
+demo-models: .venv/.installed
+	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
+	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
+	$(BIN)/python jobs/train.py --config configs/demo.yaml
+	for model in aihiqnet koncept dbcnn swin_iqa; do \
+	  $(BIN)/python jobs/train.py --config configs/demo.yaml --config configs/demo/$$model.yaml || exit 1; done
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -76,6 +76,36 @@ def rank(blocks: int) -> pa.Schema:
     return pa.schema(fields)
 
 
+def measures(blocks: int) -> pa.Schema:
+    """Columns of ``measures/``: one row an image and measure (saliency, frequency_csf_whitened, ...)."""
+    return pa.schema(
+        [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("split", pa.string()),
+            pa.field("source_photo", pa.string()),
+            pa.field("measure", pa.string(), nullable=False),
+            pa.field("block_means", pa.list_(pa.float32(), blocks), nullable=False),
+            pa.field("high_blocks", pa.uint16(), nullable=False),  # bit set = block is in the half with higher means
+            pa.field("tied", pa.bool_(), nullable=False),  # equal means stood at the border of the halves
+        ]
+    )
+
+
+ZEROED = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("source_photo", pa.string()),
+        pa.field("mos", pa.float64()),
+        # What chose the half: a rule (level_plcc ...), a measure (averaged_...), or a control (control_random,
+        # control_centre, control_other); null for the photo as it is.
+        pa.field("ranking", pa.string()),
+        pa.field("zeroed_half", pa.string(), nullable=False),  # none, important, trivial
+        pa.field("zeroed_blocks", pa.uint16(), nullable=False),  # bit set = zeroed
+        pa.field("score", pa.float32(), nullable=False),  # native MOS units
+    ]
+)
+
 SUBSET_STATISTICS = pa.schema(
     [
         pa.field("dataset", pa.string(), nullable=False),
