@@ -85,19 +85,56 @@ def triq(keras, inputs, outputs=5, width=32, heads=8, mlp=64, layers=2, position
     return [Transformer()(resnet50(keras, inputs)[-1])]
 
 
+def aihiqnet(keras, inputs, outputs=5, width=256):
+    """The functional graph of the authors' phiq_net; only the layers that they name have names here."""
+    ops, layers = keras.ops, keras.layers
+    maps = dict(zip("2345", resnet50(keras, inputs), strict=True))
+
+    def convolution(x, kernel, name, strides=1):
+        return layers.Conv2D(width, kernel, strides, padding="same", name=f"fpn_{name}")(x)
+
+    def head(x, name):
+        shared = layers.Dense(width, activation="sigmoid")
+        pooled = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+        channel = layers.Average()([shared(layers.Reshape((1, width))(vector)) for vector in pooled])
+        places = [layers.Lambda(lambda y, f=f: f(y, axis=3, keepdims=True))(x) for f in (ops.mean, ops.max)]
+        spatial = layers.Conv2D(1, 7, padding="same", activation="sigmoid", use_bias=False)(
+            layers.Concatenate(axis=3)(places)
+        )
+        attended = layers.Multiply()([layers.Multiply()([x, channel]), spatial])
+        vector = layers.GlobalAveragePooling2D(name=f"{name}_avg_pool")(attended)
+        activation = "softmax" if outputs > 1 else "linear"
+        return layers.Dense(outputs, activation=activation, name=f"{name}_fc_prediction")(vector)
+
+    merged, pyramid = None, {}
+    for level in "5432":
+        lateral = convolution(maps[level], 1, f"C{level}_reduced")
+        merged = lateral if merged is None else layers.Add()([layers.UpSampling2D(2)(merged), lateral])
+        pyramid[level] = convolution(merged, 3, f"P{level}")
+    levels = [*(pyramid[level] for level in "2345"), convolution(maps["5"], 3, "P6", 2)]
+    return [layers.Average(name="PF_average")([head(level, f"P{place}") for place, level in enumerate(levels)])]
+
+
 # Height and width of the input, and the model: 512 rows are the fewest that TRIQ pools.
 MODELS = {
     "resnet50": (75, 101, resnet50),
     "triq": (512, 320, triq),
+    "aihiqnet": (64, 96, aihiqnet),  # C5 has 2 x 3 places: P6 is padded on one side of its rows, both of its columns
+    "aihiqnet_score": (64, 64, lambda keras, inputs: aihiqnet(keras, inputs, outputs=1)),
     "triq_score": (64, 96, lambda keras, inputs: triq(keras, inputs, outputs=1, positions=7)),
 }
 
 
 def randomise(model, generator):
-    """Every weight and every BatchNorm statistic drawn, so that none can hide behind its default."""
+    """Every weight and every BatchNorm statistic drawn, so that none can hide behind its default.
+
+    Gammas are below 1, so that sums over residual blocks stay small and no sigmoid or softmax behind them saturates.
+    """
     values = []
     for weight in model.weights:
-        if weight.name in ("gamma", "moving_variance"):
+        if weight.name == "gamma":
+            values.append(generator.uniform(0.2, 0.6, weight.shape))
+        elif weight.name == "moving_variance":
             values.append(generator.uniform(0.5, 1.5, weight.shape))
         elif weight.name == "kernel":
             values.append(generator.normal(0, np.sqrt(2 / np.prod(weight.shape[:-1])), weight.shape))
@@ -122,6 +159,7 @@ def main(name, folder):
         save_weights_to_hdf5_group(file.create_group("model_weights"), model)
         file.create_group("optimizer_weights").create_dataset("iterations", data=np.int64(3))
     images = generator.uniform(-1, 1, (2, height, width, 3)).astype(np.float32)
+    images[1] = images[1] * 0.2 + 0.7  # bright and flat: another photo, also for networks that average
     found = model(images, training=False)
     outputs = [keras.ops.convert_to_numpy(output) for output in (found if isinstance(found, list) else [found])]
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -79,10 +79,15 @@ def test_the_imported_model_runs_in_the_subset_scorer(published):
     np.testing.assert_allclose(scores_NS[:, grid.full], whole_N, atol=2e-5)
 
 
-@pytest.mark.parametrize("scale", [LAYOUT.scale, SPAQ])
-def test_a_scalar_output_is_a_level_and_comes_out_on_the_scale(tmp_path_factory, scale):
+@pytest.fixture(scope="module")
+def published_score(tmp_path_factory):
     folder = tmp_path_factory.mktemp("score")
-    values = keras_models.run("triq_score", folder)
+    return folder, keras_models.run("triq_score", folder)
+
+
+@pytest.mark.parametrize("scale", [LAYOUT.scale, SPAQ])
+def test_a_scalar_output_is_a_level_and_comes_out_on_the_scale(published_score, scale):
+    folder, values = published_score
     model, _ = imported(folder / "weights.h5", 64, 96, scale)
     with torch.inference_mode():
         prediction = model(torch.from_numpy(values["images_NHWC"]).permute(0, 3, 1, 2))
