@@ -4,21 +4,20 @@ Foregrounds are random smooth shapes filled from one photograph and laid over an
 same one), so that every pixel's truth is known. They are not objects that people marked: published figures on such data
 (MSRA, ECSSD) say more about real objects, these about this implementation.
 
-    python benchmarks/objectness_default.py --output benchmarks/results/objectness_default.md
+    python -m benchmarks.objectness_default --output benchmarks/results/objectness_default.md
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
+from benchmarks.printing import parser, publish
 from halfiqa_ray.data.demo_photos import PHOTOS
 from halfiqa_ray.data.images import resize
 from halfiqa_ray.masking.grid import Grid
@@ -163,15 +162,10 @@ def report(each: int) -> list[str]:
 
 def main() -> None:
     """Measure, print, and write if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=10, help="foregrounds over every photo and kind")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-    text = "\n".join(report(options.each))
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n")
+    command = parser(__doc__)
+    command.add_argument("--each", type=int, default=10, help="foregrounds over every photo and kind")
+    options = command.parse_args()
+    publish(report(options.each), options.output)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ are up. Memory is the peak, over half-second samples, of the proportional set si
 the driver and every Ray process. Each case runs in a process of its own.
 
     make demo    # photos and checkpoint
-    python benchmarks/rank_throughput.py --config configs/demo.yaml --output benchmarks/results/rank_throughput.md
+    python -m benchmarks.rank_throughput --config configs/demo.yaml --output benchmarks/results/rank_throughput.md
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -23,6 +22,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from benchmarks.printing import parser, publish
 
 SAMPLE_SECONDS = 0.5
 
@@ -155,7 +156,17 @@ def job(settings: Any, photos: int, threads: int) -> dict[str, float]:
 
 def case(kind: str, config: str, photos: int, threads: int) -> dict[str, float]:
     """Run one case in a process of its own."""
-    command = [sys.executable, __file__, "--config", config, "--case", kind, "--photos", str(photos)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.rank_throughput",
+        "--config",
+        config,
+        "--case",
+        kind,
+        "--photos",
+        str(photos),
+    ]
     told = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=False)
     if told.returncode:
         raise RuntimeError(told.stderr[-3000:])
@@ -190,15 +201,14 @@ def table(config: str, small: int, large: int, threads: int) -> str:
 
 def main() -> None:
     """Measure, print, and write if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/demo.yaml")
-    parser.add_argument("--small", type=int, default=200)
-    parser.add_argument("--large", type=int, default=2000)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
-    parser.add_argument("--case", choices=("bare", "job"), help="one case only, its result as JSON")
-    parser.add_argument("--photos", type=int, help="photos of that case")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--config", default="configs/demo.yaml")
+    command.add_argument("--small", type=int, default=200)
+    command.add_argument("--large", type=int, default=2000)
+    command.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    command.add_argument("--case", choices=("bare", "job"), help="one case only, its result as JSON")
+    command.add_argument("--photos", type=int, help="photos of that case")
+    options = command.parse_args()
     if options.case:
         from halfiqa_ray.config import parse
 
@@ -206,11 +216,7 @@ def main() -> None:
         work = bare if options.case == "bare" else job
         print(json.dumps(work(settings, options.photos, options.threads)))
         return
-    text = table(options.config, options.small, options.large, options.threads)
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n")
+    publish([table(options.config, options.small, options.large, options.threads)], options.output)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,19 @@
 One run, one machine, one process; every time is the median of its repeats. The masked passes are timed on a sample of
 subsets and multiplied up, and the table says so.
 
-    python benchmarks/subset_scoring.py --output benchmarks/results/subset_scoring.md
+    python -m benchmarks.subset_scoring --output benchmarks/results/subset_scoring.md
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.printing import machine, parser, publish
 from halfiqa_ray.config import BackboneSettings, ModelSettings
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.ordinary import score_subsets
@@ -37,18 +35,6 @@ def seconds(work: Callable[[], object], repeats: int, device: torch.device) -> f
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - start)
     return statistics.median(taken[1:])
-
-
-def machine(device: torch.device) -> str:
-    """What it ran on."""
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return (
-        f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
 
 
 def measure(device: torch.device, sample: int, repeats: int) -> list[str]:
@@ -87,7 +73,8 @@ def measure(device: torch.device, sample: int, repeats: int) -> list[str]:
     spread = float(scorer(features).scores_NS.std())
     both = images.shape[0] / (ours + cnn)
     return [
-        f"{machine(device)}; 768 x 1024 photo, 768 tokens, 2 layers, width 32, 8 heads, 3 x 4 blocks, float32.",
+        f"{machine(device, torch.get_num_threads())}; 768 x 1024 photo, 768 tokens, 2 layers, width 32, 8 heads, "
+        "3 x 4 blocks, float32.",
         "",
         "| | what | seconds a photo | times ours |",
         "|---|---|---|---|",
@@ -106,17 +93,12 @@ def measure(device: torch.device, sample: int, repeats: int) -> list[str]:
 
 def main() -> None:
     """Measure, print, and write if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sample", type=int, default=256, help="subsets to time for (a) and (b)")
-    parser.add_argument("--repeats", type=int, default=7, help="repeats of (c) and (d)")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-    text = "\n".join(measure(torch.device(options.device), options.sample, options.repeats))
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n")
+    command = parser(__doc__)
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.add_argument("--sample", type=int, default=256, help="subsets to time for (a) and (b)")
+    command.add_argument("--repeats", type=int, default=7, help="repeats of (c) and (d)")
+    options = command.parse_args()
+    publish(measure(torch.device(options.device), options.sample, options.repeats), options.output)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from halfiqa_ray.config import KonceptSettings, ModelSettings
 from halfiqa_ray.models.backbones import create_backbone
 from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
-from halfiqa_ray.models.keras_rules import NORM_EPSILON, NORM_MOMENTUM, he_normal_
+from halfiqa_ray.models.keras_rules import NORM_EPSILON, he_normal_
 
 
 class HiddenLayer(nn.Module):
     """Dense, ReLU, BatchNorm, dropout: in this order."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, dropout: float, norm_momentum: float) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.norm = nn.BatchNorm1d(outputs, eps=NORM_EPSILON, momentum=NORM_MOMENTUM)
+        self.norm = nn.BatchNorm1d(outputs, eps=NORM_EPSILON, momentum=norm_momentum)
         self.dropout = nn.Dropout(dropout)
         he_normal_(self.linear)
 
@@ -64,7 +64,7 @@ class Koncept(QualityModel):
         self.backbone = backbone
         self.hidden = nn.ModuleList()
         for width, dropout in zip(settings.hidden, settings.dropout, strict=True):
-            self.hidden.append(HiddenLayer(channels, width, dropout))
+            self.hidden.append(HiddenLayer(channels, width, dropout, settings.norm_momentum))
             channels = width
         self.head = QualityHead(mos_scale, levels)
         self.output = nn.Linear(channels, self.head.outputs)
