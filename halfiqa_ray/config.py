@@ -92,6 +92,13 @@ class KonceptSettings(Section):
 
     hidden: tuple[int, ...] = Field((2048, 1024, 256), description="Widths of the layers before the output.")
     dropout: tuple[float, ...] = Field((0.25, 0.25, 0.5), description="Dropout rate after each of them, in training.")
+    norm_momentum: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01, which takes some hundred steps to "
+        "settle; short runs want more.",
+    )
 
 
 class DbcnnSettings(Section):
@@ -198,6 +205,26 @@ class TrainSettings(Section):
     maximum_failures: int = Field(3, ge=0, description="How many times Ray restarts failed workers.")
 
 
+class TuneSettings(Section):
+    """Searching the settings of a fit (jobs/tune.py)."""
+
+    name: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the search; the same name resumes.")
+    space: dict[str, dict[str, list[Any]]] = Field(
+        {},
+        description="What is searched: names of settings below `model` and `train`, each with one of choice: [a, b, "
+        "...], uniform: [low, high], log_uniform: [low, high], integer: [low, high] (both ends possible).",
+    )
+    trials: int = Field(16, ge=1, description="Combinations to try, drawn at random with the seed.")
+    concurrent: int = Field(1, ge=1, description="Trials at the same time.")
+    grace_epochs: int = Field(10, ge=1, description="Epochs that every trial gets; then the worse ones are stopped.")
+    reduction: int = Field(
+        3,
+        ge=2,
+        description="After grace_epochs, and whenever its epochs have grown by this factor, a trial goes on when its "
+        "validation PLCC is among the best 1/reduction of those that came as far before it (ASHA).",
+    )
+
+
 class PublishedSettings(Section):
     """Weights that others trained and published (jobs/import_checkpoint.py)."""
 
@@ -247,6 +274,14 @@ class RankSettings(Section):
     )
     splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = all.")
     limit: int | None = Field(None, ge=1, description="Only the first so many images (for a try).")
+    measure: bool = Field(
+        True, description="Measure the photos too (as jobs/measure.py), in the same pass over each decoded photo."
+    )
+    zero: bool = Field(
+        True,
+        description="Predict the photos of the zero splits with their halves zeroed too (as jobs/zero.py), in the same "
+        "pass over each decoded photo.",
+    )
     tables: bool = Field(True, description="Write and print the tables at the end.")
     bootstrap: int = Field(2000, ge=10, description="Bootstrap resamples behind every interval.")
     rows_per_file: int = Field(
@@ -270,6 +305,9 @@ class FrequencySettings(Section):
         description="How the average makes one map of ten bands: their plain sum, weighted by contrast sensitivity, or "
         "so weighted after each band was divided by its mean over the data set.",
     )
+    sample: int = Field(
+        200, ge=1, description="Photos, drawn with the seed, that those means are computed from; all if there are fewer."
+    )
 
 
 class ObjectnessSettings(Section):
@@ -286,11 +324,32 @@ class ObjectnessSettings(Section):
 
 
 class MeasureSettings(Section):
-    """The semantic measures of Section 3."""
+    """The semantic measures of Section 3 (jobs/measure.py)."""
 
     saliency: SaliencySettings = Field(SaliencySettings(), description="Saliency.")
     frequency: FrequencySettings = Field(FrequencySettings(), description="Spatial frequency.")
     objectness: ObjectnessSettings = Field(ObjectnessSettings(), description="Objectness.")
+
+
+class ZeroSettings(Section):
+    """Predicting photos whose important or trivial half is set to zero, Section 4.1 (jobs/zero.py)."""
+
+    models: tuple[str, ...] = Field(
+        (),
+        description="Names of models (their checkpoint of this data set and train.run) or checkpoint folders; empty = "
+        "every model that has such a checkpoint, and the one that ranks.",
+    )
+    rankings: tuple[str, ...] = Field(
+        (),
+        description="What picks the halves: rules (level_plcc, score_change, shapley, banzhaf, image_plcc), measures "
+        "(saliency, averaged_...) and controls (control_random, control_centre, control_other); empty = rank.rule, "
+        "score_change, the averaged measure and the controls.",
+    )
+    splits: tuple[str, ...] = Field(
+        (),
+        description="Only images of these splits; empty = every split whose name begins with `test`, or all images "
+        "when there is none.",
+    )
 
 
 class ComputeSettings(Section):
@@ -337,9 +396,11 @@ class Settings(Section):
     data: DataSettings = Field(DataSettings(), description="The photos and their scores.")
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
+    tune: TuneSettings = Field(TuneSettings(), description="Searching the settings of a fit.")
     published: PublishedSettings = Field(PublishedSettings(), description="Weights that others published.")
     rank: RankSettings = Field(RankSettings(), description="Scoring every block subset.")
     measure: MeasureSettings = Field(MeasureSettings(), description="The semantic measures.")
+    zero: ZeroSettings = Field(ZeroSettings(), description="Halves set to zero.")
     tables: TablesSettings = Field(TablesSettings(), description="Tables from stored results.")
     report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
