@@ -104,6 +104,10 @@ class KonceptSettings(Section):
 class DbcnnSettings(Section):
     """DBCNN's branch for synthetic distortions (models/dbcnn.py)."""
 
+    scnn_widths: tuple[int, int, int, int, int, int, int, int, int] = Field(
+        (48, 48, 64, 64, 64, 64, 128, 128, 128),
+        description="Channels of the nine convolutions of the S-CNN branch; the published ones, or fewer for a small one.",
+    )
     scnn_weights: str = Field(
         "none",
         description="Weights of the S-CNN branch: `none` (random), or path or URI of a state dict such as the authors' "
@@ -306,7 +310,7 @@ class FrequencySettings(Section):
         "so weighted after each band was divided by its mean over the data set.",
     )
     sample: int = Field(
-        200, ge=1, description="Photos, drawn with the seed, that those means are computed from; all if there are fewer."
+        200, ge=1, description="Photos, drawn with the seed, behind those means; all if there are fewer."
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from halfiqa_ray.config import ModelSettings
+from halfiqa_ray.config import DbcnnSettings, ModelSettings
 from halfiqa_ray.models.backbones import create_backbone
 from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
 from halfiqa_ray.models.precision import at_least_float32
@@ -46,6 +46,7 @@ class Dbcnn(QualityModel):
         self,
         backbone: nn.Module,
         channels: int,
+        settings: DbcnnSettings,
         preprocessing: Preprocessing,
         mos_scale: MosScale,
         levels: bool = False,
@@ -53,9 +54,9 @@ class Dbcnn(QualityModel):
         super().__init__()
         self.preprocessing, self.mos_scale = preprocessing, mos_scale
         self.backbone = backbone
-        self.scnn = Scnn()
+        self.scnn = Scnn(settings.scnn_widths)
         self.head = QualityHead(mos_scale, levels)
-        self.output = nn.Linear(channels * Scnn.channels, self.head.outputs)
+        self.output = nn.Linear(channels * self.scnn.channels, self.head.outputs)
         nn.init.kaiming_normal_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
@@ -87,6 +88,7 @@ def build(settings: ModelSettings, mos_scale: MosScale) -> Dbcnn:
     model = Dbcnn(
         backbone.module,
         backbone.channels[-1],
+        settings.dbcnn,
         Preprocessing(*size, backbone.mean, backbone.std),
         mos_scale,
         levels=settings.output == "levels",

@@ -12,22 +12,23 @@ from torch import Tensor, nn
 
 from halfiqa_ray.models.backbones import WeightsError, fill, read_weights
 
-LAYERS = ((48, 1), (48, 2), (64, 1), (64, 2), (64, 1), (64, 2), (128, 1), (128, 1), (128, 2))  # channels, stride
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 2)
 SETTING = "model.dbcnn.scnn_weights"
 PARALLEL_PREFIX = "module."  # the file was saved from torch's DataParallel
 PRETRAINING_HEAD = ("projection.", "classifier.")
 
 
 class Scnn(nn.Module):
-    """Nine layers of 3 x 3 convolution, BatchNorm and ReLU: images to a map (N, 128, H/16, W/16), sizes rounded up."""
+    """Nine layers of 3 x 3 convolution, BatchNorm and ReLU, with these ``widths``.
 
-    channels = LAYERS[-1][0]
+    Images to a map (N, C, H/16, W/16), sizes rounded up, with the last width of channels.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for outputs, stride in LAYERS:
+        for outputs, stride in zip(widths, STRIDES, strict=True):
             convolution = nn.Conv2d(channels, outputs, 3, stride, padding=1)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             if convolution.bias is not None:
@@ -35,6 +36,7 @@ class Scnn(nn.Module):
             layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
             channels = outputs
         self.features = nn.Sequential(*layers)
+        self.channels = channels
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """The map of normalised images, 0 or above."""

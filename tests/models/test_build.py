@@ -23,6 +23,7 @@ from halfiqa_ray.models.checkpoints import load_checkpoint, save_checkpoint
 from halfiqa_ray.models.dbcnn import Dbcnn
 from halfiqa_ray.models.losses import quality_loss
 from halfiqa_ray.models.training import Fit
+from halfiqa_ray.models.triq import Triq
 from tests.models.small import KONIQ, bright_photos, model_settings, train_settings
 from tests.models.test_checkpoints import record_of
 
@@ -75,7 +76,10 @@ def test_published_size_and_output(name, backbone, rest, total):
         images = torch.empty(2, 3, settings.height, settings.width)
         assert (count(model.backbone), count(model)) == (backbone, total)
         assert backbone + rest == total
-        if isinstance(model, Dbcnn):  # its pooling leaves autocast, which this device has not
+        if isinstance(model, Triq):
+            tokens = model.tokens(model.project_and_pool(model.feature_matrix(images)))
+            assert tokens.shape == (2, 769, 32)
+        elif isinstance(model, Dbcnn):  # its pooling leaves autocast, which this device has not
             shapes = [tuple(x.shape) for x in model.branches(images)]
             assert shapes == [(2, 512, 24, 32), (2, 128, 24, 32)]
         else:

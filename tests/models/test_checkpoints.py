@@ -75,7 +75,8 @@ def test_the_record_is_plain_json_with_what_others_need(saved):
     content = storage.read_json(storage.join(saved[0], "model.json"))
     assert content["mos_scale"] == {"low": 1.0, "high": 5.0}
     assert content["preprocessing"]["height"] == 64
-    assert content["metrics"]["test"] == {"n": 3, "plcc": None, "srcc": 0.5, "rmse": 0.1}
+    intervals = {"plcc_interval": None, "srcc_interval": None, "rmse_interval": None}
+    assert content["metrics"]["test"] == {"n": 3, "plcc": None, "srcc": 0.5, "rmse": 0.1, **intervals}
     assert content["synthetic"] is True
     assert content["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 

@@ -85,7 +85,7 @@ def test_a_backbone_with_negative_values_gives_a_finite_score():
 
 
 def test_scnn_is_the_published_row_of_layers():
-    scnn, shapes = Scnn().eval(), []
+    scnn, shapes = Scnn(DbcnnSettings().scnn_widths).eval(), []
     for layer in scnn.features:
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(lambda module, inputs, result: shapes.append(tuple(result.shape[1:3])))
@@ -99,7 +99,10 @@ def test_scnn_is_the_published_row_of_layers():
 def published():
     """A state dict with the layout of the authors' scnn.pkl: of DataParallel, with the head of the pretraining."""
     torch.manual_seed(3)
-    tensors = {f"module.{name}": torch.rand_like(value.float()) for name, value in Scnn().state_dict().items()}
+    tensors = {
+        f"module.{name}": torch.rand_like(value.float())
+        for name, value in Scnn(DbcnnSettings().scnn_widths).state_dict().items()
+    }
     tensors = {name: value for name, value in tensors.items() if "num_batches" not in name}
     head = {"projection.0.weight": (256, 128, 1, 1), "projection.1.running_var": (256,), "classifier.bias": (39,)}
     return tensors | {f"module.{name}": torch.rand(shape) for name, shape in head.items()}
@@ -133,7 +136,7 @@ def test_what_does_not_fit_scnn_is_named(tmp_path, published):
         file = str(tmp_path / f"{case}.pth")
         torch.save(tensors, file)
         with pytest.raises(WeightsError, match=message) as caught:
-            load_scnn(Scnn(), file)
+            load_scnn(Scnn(DbcnnSettings().scnn_widths), file)
         assert str(caught.value).startswith(f"model.dbcnn.scnn_weights: {file}")
 
 
@@ -141,4 +144,4 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
     file = tmp_path / "scnn.pkl"
     file.write_bytes(b"cos\nsystem\n(S'echo no'\ntR.")
     with pytest.raises(WeightsError, match=r"model\.dbcnn\.scnn_weights: .*scnn\.pkl is damaged or not a weights file"):
-        load_scnn(Scnn(), str(file))
+        load_scnn(Scnn(DbcnnSettings().scnn_widths), str(file))

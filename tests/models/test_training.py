@@ -174,3 +174,30 @@ def test_too_little_data_is_told():
     pixels, train, validation = bright_photos(3)
     with pytest.raises(ValueError, match="at least 1 to train and 2 to validate, got 2 and 1"):
         Fit(small_model(), train_settings(), 1, train, validation, pixels)
+
+
+def test_validation_plcc_is_over_all_workers_predictions_not_the_mean_of_theirs():
+    """Each worker scores every second photo; the sum of what they hold is what one worker alone would have."""
+    pixels, train, validation = bright_photos(30)
+    alone = Fit(small_model(), train_settings(), 3, train, validation, pixels).scores(validation)
+    parts = [
+        Fit(small_model(), train_settings(), 3, train, validation, pixels, rank=rank, world=2).scores(validation)
+        for rank in range(2)
+    ]
+    assert np.array_equal(parts[0] != 0, np.arange(len(validation)) % 2 == 0)
+    np.testing.assert_allclose(parts[0] + parts[1], alone, rtol=1e-6)
+    over_all = agreement(parts[0] + parts[1], validation.mos_N).plcc
+    each = [agreement(part[rank::2], validation.mos_N[rank::2]).plcc for rank, part in enumerate(parts)]
+    assert over_all == pytest.approx(agreement(alone, validation.mos_N).plcc, abs=1e-6)
+    assert abs(np.mean(each) - over_all) > 0.01
+
+
+def test_constant_predictions_have_no_plcc_and_never_count_as_better():
+    started, _ = fit()
+    next(started.epochs())
+    torch.nn.init.zeros_(started.model.head_output.weight)
+    torch.nn.init.zeros_(started.model.head_output.bias)
+    scores = started.scores(started.validation)
+    assert np.ptp(scores) == 0
+    assert agreement(scores, started.validation.mos_N).plcc is None
+    assert not started._is_best(None)

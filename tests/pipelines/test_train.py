@@ -236,3 +236,19 @@ def test_lack_of_memory_says_which_setting_to_lower():
     cpu = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")
     assert "train.cache_bytes" in str(train.out_of_memory(Settings(), cpu))
     assert train.out_of_memory(settings, RuntimeError("shape mismatch")) is None
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_have_the_same_loss_curve(cluster, data):
+    """Equal global batches, BatchNorm standing still, no dropout, float32; with live BatchNorm the curves part."""
+    curves = {}
+    for frozen in ("all", "none"):
+        for workers in (1, 2):
+            settings = settings_for(data, freeze_batchnorm=frozen, workers=workers, patience=9)
+            still = settings.model.model_copy(update={"triq": settings.model.triq.model_copy(update={"dropout": 0.0})})
+            named = settings.train.model_copy(update={"run": f"{frozen}-{workers}"})
+            settings = settings.model_copy(update={"train": named, "model": still})
+            train.run(settings)
+            curves[frozen, workers] = [report.loss for report in RunFolder.of(settings).history()]
+    np.testing.assert_allclose(curves["all", 1], curves["all", 2], rtol=1e-5)
+    assert np.abs(np.array(curves["none", 1]) - curves["none", 2]).max() > 1e-3
