@@ -10,6 +10,8 @@ from halfiqa_ray.models.dbcnn import bilinear_pool
 from halfiqa_ray.models.scnn import Scnn, load_scnn
 from tests.models.small import KONIQ, model_settings
 
+WIDTHS = DbcnnSettings().scnn_widths
+
 
 def small(**changes):
     torch.manual_seed(0)
@@ -85,7 +87,7 @@ def test_a_backbone_with_negative_values_gives_a_finite_score():
 
 
 def test_scnn_is_the_published_row_of_layers():
-    scnn, shapes = Scnn(DbcnnSettings().scnn_widths).eval(), []
+    scnn, shapes = Scnn(WIDTHS).eval(), []
     for layer in scnn.features:
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(lambda module, inputs, result: shapes.append(tuple(result.shape[1:3])))
@@ -99,10 +101,7 @@ def test_scnn_is_the_published_row_of_layers():
 def published():
     """A state dict with the layout of the authors' scnn.pkl: of DataParallel, with the head of the pretraining."""
     torch.manual_seed(3)
-    tensors = {
-        f"module.{name}": torch.rand_like(value.float())
-        for name, value in Scnn(DbcnnSettings().scnn_widths).state_dict().items()
-    }
+    tensors = {f"module.{name}": torch.rand_like(value.float()) for name, value in Scnn(WIDTHS).state_dict().items()}
     tensors = {name: value for name, value in tensors.items() if "num_batches" not in name}
     head = {"projection.0.weight": (256, 128, 1, 1), "projection.1.running_var": (256,), "classifier.bias": (39,)}
     return tensors | {f"module.{name}": torch.rand(shape) for name, shape in head.items()}
@@ -136,7 +135,7 @@ def test_what_does_not_fit_scnn_is_named(tmp_path, published):
         file = str(tmp_path / f"{case}.pth")
         torch.save(tensors, file)
         with pytest.raises(WeightsError, match=message) as caught:
-            load_scnn(Scnn(DbcnnSettings().scnn_widths), file)
+            load_scnn(Scnn(WIDTHS), file)
         assert str(caught.value).startswith(f"model.dbcnn.scnn_weights: {file}")
 
 
@@ -144,4 +143,4 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
     file = tmp_path / "scnn.pkl"
     file.write_bytes(b"cos\nsystem\n(S'echo no'\ntR.")
     with pytest.raises(WeightsError, match=r"model\.dbcnn\.scnn_weights: .*scnn\.pkl is damaged or not a weights file"):
-        load_scnn(Scnn(DbcnnSettings().scnn_widths), str(file))
+        load_scnn(Scnn(WIDTHS), str(file))
