@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-models test slow-test lint clean
+.PHONY: demo reproduce-demo test slow-test lint clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
@@ -23,12 +23,10 @@ demo: .venv/.installed
 	$(BIN)/python jobs/rank.py --config configs/demo.yaml
 	$(BIN)/python jobs/report.py --config configs/demo.yaml
 
-demo-models: .venv/.installed
+reproduce-demo: .venv/.installed
 	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
-	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
-	$(BIN)/python jobs/train.py --config configs/demo.yaml
-	for model in aihiqnet koncept dbcnn swin_iqa; do \
-	  $(BIN)/python jobs/train.py --config configs/demo.yaml --config configs/demo/$$model.yaml || exit 1; done
+	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml --config configs/demo_spaq.yaml
+	$(BIN)/python jobs/reproduce.py --config configs/experiments/demo.yaml
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -391,6 +391,21 @@ class ReportSettings(Section):
     count: int = Field(3, ge=1, description="How many images to show when none are named.")
 
 
+class ExperimentSettings(Section):
+    """One data set of an experiment, as YAML files that are laid over the experiment's own settings."""
+
+    data: tuple[str, ...] = Field(description="Files that describe the data set.")
+    models: tuple[tuple[str, ...], ...] = Field(
+        description="For every model the files that describe it and its training; the first one scores the subsets."
+    )
+
+
+class ReproduceSettings(Section):
+    """A whole experiment from photos to tables (jobs/reproduce.py)."""
+
+    experiments: list[ExperimentSettings] = Field([], description="Its data sets, each with its models.")
+
+
 class Settings(Section):
     """All sections together."""
 
@@ -407,6 +422,7 @@ class Settings(Section):
     zero: ZeroSettings = Field(ZeroSettings(), description="Halves set to zero.")
     tables: TablesSettings = Field(TablesSettings(), description="Tables from stored results.")
     report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
+    reproduce: ReproduceSettings = Field(ReproduceSettings(), description="A whole experiment.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 
 

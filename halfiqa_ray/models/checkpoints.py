@@ -13,6 +13,7 @@ from typing import Literal
 import safetensors
 import safetensors.torch
 import torch
+from PIL import features
 from pydantic import Field, ValidationError
 from torch import Tensor
 
@@ -79,6 +80,8 @@ def package_versions() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
+    # The decoder decides pixels: two builds of Pillow may carry different ones.
+    found["libjpeg_turbo"] = features.version_feature("libjpeg_turbo") or "not used"
     return found
 
 

@@ -1,0 +1,80 @@
+"""A whole experiment: for every data set prepare, train all models, then rank, measure and zero in one stream, tables.
+
+Each stage knows by itself what is done already and leaves it alone, so the same command goes on after a stop, and
+costs little when nothing has changed. A checkpoint that lies where a training run would put its own is taken as given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from halfiqa_ray.config import Settings, parse
+from halfiqa_ray.models.checkpoints import CheckpointRecord
+from halfiqa_ray.pipelines import prepare, rank, train
+from halfiqa_ray.pipelines.progress import duration
+from halfiqa_ray.pipelines.session import ray_session
+
+
+def run(program: str, description: str, sections: Sequence[str], arguments: Sequence[str]) -> int:
+    """Run the experiment that the command line names. Returns the exit code: the highest of all stages'.
+
+    Raises ValueError when the experiment has no data set or model, and what the stages raise.
+    """
+
+    def settings_of(*files: str) -> Settings:
+        return parse(program, description, sections, laid_over(arguments, files))
+
+    experiments = settings_of().reproduce.experiments
+    if not experiments or not all(experiment.models for experiment in experiments):
+        raise ValueError(
+            "reproduce.experiments names no data set, or one without models; give a file of configs/experiments/"
+        )
+    # Every mistake in any file shows before the first photo is opened.
+    planned = [
+        (settings_of(*one.data, *one.models[0]), [settings_of(*one.data, *files) for files in one.models])
+        for one in experiments
+    ]
+    summary: list[str] = []
+
+    def stage(name: str, work: Callable[[], Any]) -> Any:
+        print(f"== {name}", flush=True)
+        started = time.monotonic()
+        result = work()
+        said = f"  {agreement_in(result)}" if isinstance(result, CheckpointRecord) else ""
+        summary.append(f"{duration(time.monotonic() - started):>12}  {name}{said}")
+        return result
+
+    codes = []
+    with ray_session(planned[0][0]):
+        for base, models in planned:
+            dataset = base.data.dataset
+            codes.append(stage(f"{dataset}: prepare", partial(prepare.run, base)))
+            for settings in models:
+                stage(f"{dataset}: train {settings.model.name}", partial(train.run, settings))
+            codes.append(stage(f"{dataset}: rank, measure, zero, tables", partial(rank.run, base)))
+    print("\n".join(["== what was done", *summary]), flush=True)
+    return max(codes)
+
+
+def laid_over(arguments: Sequence[str], files: Sequence[str]) -> list[str]:
+    """The command line with ``files`` read after its own ``--config`` files, so that its flags still win."""
+    configs: list[str] = []
+    flags: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            configs += [word, next(words, "")]
+        elif word.startswith("--config="):
+            configs.append(word)
+        else:
+            flags.append(word)
+    return [*configs, *(word for file in files for word in ("--config", file)), *flags]
+
+
+def agreement_in(record: CheckpointRecord) -> str:
+    """PLCC of every split not trained on, in a few words."""
+    found = (f"{split} {metrics.plcc:.3f}" for split, metrics in record.metrics.items() if metrics.plcc is not None)
+    return "PLCC " + ", ".join(found) if record.metrics else ""

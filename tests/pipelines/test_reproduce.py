@@ -1,0 +1,47 @@
+from contextlib import nullcontext
+
+import pytest
+
+from halfiqa_ray.pipelines import reproduce
+
+SECTIONS = ["reproduce"]
+
+
+def test_flags_win_over_every_file():
+    arguments = ["--config", "a.yaml", "--seed", "3", "--config=b.yaml", "--strict"]
+    assert reproduce.laid_over(arguments, ["c.yaml", "d.yaml"]) == [
+        *("--config", "a.yaml", "--config=b.yaml", "--config", "c.yaml", "--config", "d.yaml"),
+        *("--seed", "3", "--strict"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(reproduce, "ray_session", lambda settings: nullcontext())
+    for stage in ("prepare", "train", "rank"):
+        module = getattr(reproduce, stage)
+        monkeypatch.setattr(
+            module,
+            "run",
+            lambda s, stage=stage: ran.append((stage, s.data.dataset, s.model.name, s.model.output)) or 0,
+        )
+    code = reproduce.run("reproduce.py", "", SECTIONS, ["--config", f"configs/experiments/{name}.yaml", "--seed", "5"])
+    assert code == 0
+    models = ["triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa"]
+    datasets = [dataset for stage, dataset, *_ in ran if stage == "prepare"]
+    assert datasets == {"demo": ["koniq10k-demo", "spaq-demo"], "paper": ["koniq10k", "spaq"]}[name]
+    for number, dataset in enumerate(datasets):
+        part = ran[number * 7 : number * 7 + 7]
+        assert [stage for stage, *_ in part] == ["prepare", *["train"] * 5, "rank"]
+        assert {found for _, found, *_ in part} == {dataset}
+        assert [model for stage, _, model, _ in part if stage == "train"] == models
+        assert part[-1][2] == "triq"
+    if name == "paper":
+        assert [output for _, dataset, model, output in ran if model == "aihiqnet"] == ["levels", "score"]
+    assert capsys.readouterr().out.count("rank, measure, zero, tables") == 4
+
+
+def test_an_experiment_without_models_is_told(tmp_path):
+    with pytest.raises(ValueError, match="names no data set, or one without models"):
+        reproduce.run("reproduce.py", "", SECTIONS, [])
