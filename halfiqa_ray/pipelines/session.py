@@ -18,15 +18,16 @@ NO_PROGRESS_SECONDS = 300
 
 
 @contextmanager
-def ray_session(settings: Settings) -> Iterator[None]:
+def ray_session(settings: Settings, dashboard: bool = False) -> Iterator[None]:
     """Ray for the length of a ``with`` block.
 
     A session that runs already is used and left running; with RAY_ADDRESS set (as in a submitted job) that cluster is
-    joined; otherwise a private session on loopback is started, and ended with the block.
+    joined; otherwise a private session on loopback is started, and ended with the block. With ``dashboard`` that one
+    has Ray's web page and State API too, on loopback and behind its token.
     """
     running = ray.is_initialized()
     if not running:
-        _start()
+        _start(dashboard)
     before = ray.data.DataContext.get_current()
     try:
         ray.data.DataContext._set_current(_data_context(before, settings))
@@ -37,14 +38,15 @@ def ray_session(settings: Settings) -> Iterator[None]:
             ray.shutdown()
 
 
-def _start() -> None:
+def _start(dashboard: bool) -> None:
     # Workers report through results and errors; their own logs stay in Ray's log folder.
     if os.environ.get("RAY_ADDRESS", "local") != "local":
         ray.init(log_to_driver=False, logging_level=logging.WARNING)
         return
     ray.init(
         address="local",  # not a cluster that somebody else left running on this machine
-        include_dashboard=False,
+        include_dashboard=dashboard,
+        dashboard_host="127.0.0.1",
         # Logical CPUs are tokens, not cores: with fewer than 4, a pool of actors could take them all, and the tasks
         # that read for it would wait for ever.
         num_cpus=max(LEAST_CPUS, os.cpu_count() or 1),

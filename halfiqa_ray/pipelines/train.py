@@ -46,7 +46,7 @@ from halfiqa_ray.pipelines.feed import RayDataPixels
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.tensorboard import write_events
-from halfiqa_ray.pipelines.train_run import RunFolder, describe
+from halfiqa_ray.pipelines.train_run import RunFolder, best_plcc, describe
 from halfiqa_ray.report.scatter import write_scatter
 from halfiqa_ray.stages.parts import errors_uri, settle_errors
 
@@ -94,7 +94,7 @@ def run(settings: Settings) -> CheckpointRecord:
     with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
         with record.timed("train"), printed_history(folder):
-            fit_on_workers(settings, folder)
+            fit_on_workers(settings, folder, errors)
         found = read_record(folder.uri)
         failed = settle_errors(errors, set())
         record.note(metrics=found.model_dump(mode="json")["metrics"], failed=failed.num_rows)
@@ -161,8 +161,15 @@ def summary(record: CheckpointRecord) -> str:
     return "\n".join(lines)
 
 
-def fit_on_workers(settings: Settings, folder: RunFolder, callbacks: Sequence[Any] = ()) -> None:
-    """Run `worker` under Ray Train until the checkpoint is written. Raises TrainingError."""
+def fit_on_workers(
+    settings: Settings, folder: RunFolder, errors: str, judged: bool = True, callbacks: Sequence[Any] = ()
+) -> None:
+    """Run `worker` under Ray Train until the fit is finished. Raises TrainingError.
+
+    With ``judged`` the best weights are stored with their agreement with MOS on every other split; without, nothing is
+    stored but the history, and no photo outside of training and validation is read. Photos that cannot be read become
+    rows below ``errors``.
+    """
     train = settings.train
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1.0} if train.gpu else {})
     check_room(resources, train.workers)
@@ -173,7 +180,12 @@ def fit_on_workers(settings: Settings, folder: RunFolder, callbacks: Sequence[An
     store, path = storage.filesystem(folder.uri)
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"settings": absolute.model_dump(mode="json")},
+        train_loop_config={
+            "settings": absolute.model_dump(mode="json"),
+            "folder": storage.absolute(folder.uri),
+            "errors": storage.absolute(errors),
+            "judged": judged,
+        },
         scaling_config=ray.train.ScalingConfig(
             num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
         ),
@@ -252,11 +264,11 @@ def torch_threads(settings: TrainSettings) -> int:
 def worker(config: dict[str, Any]) -> None:
     """What each Ray Train worker does: its part of the fit, and a state for every epoch."""
     settings = Settings.model_validate(config["settings"])
-    folder = RunFolder.of(settings)
+    folder = RunFolder(config["folder"])
     if folder.failure():
         return
     try:
-        _fit(settings, folder)
+        _fit(settings, folder, config["errors"], config["judged"])
     except (MemoryError, RuntimeError) as error:
         told = out_of_memory(settings, error) or (error if isinstance(error, TrainingError) else None)
         if told is None:
@@ -292,7 +304,7 @@ def pixels_of(settings: Settings, rows: pa.Table) -> Pixels:
     return RayDataPixels(uris, model.height, model.width, settings.data.maximum_pixels, train.decode_cpus)
 
 
-def _fit(settings: Settings, folder: RunFolder) -> None:
+def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(torch_threads(settings.train))
@@ -329,18 +341,28 @@ def _fit(settings: Settings, folder: RunFolder) -> None:
                 torch.save(fit.state(), Path(where) / STATE_FILE)
                 kept = ray.train.Checkpoint.from_directory(where)
             ray.train.report(
-                {"epoch": len(fit.history), "loss": report.loss, "plcc": report.plcc, "srcc": report.srcc},
+                {
+                    "epoch": len(fit.history),
+                    "loss": report.loss,
+                    "plcc": report.plcc,
+                    "srcc": report.srcc,
+                    "best_plcc": best_plcc(fit.best_report),
+                },
                 checkpoint=kept,
                 checkpoint_dir_name=f"epoch{len(fit.history):05d}",
             )
         if rank == 0:
             folder.write_history(fit.history)
-    fit.restore_best()
-    judged = {split: chosen for split, chosen in photos.items() if split != "train"}
-    scores = {split: fit.scores(chosen) for split, chosen in judged.items()}
-    write_problems(settings, rows, pixels, rank)
     if rank == 0:
-        finish(settings, folder, rows, fit, judged, scores)
+        folder.write_history(fit.history)  # of a fit that was killed after its last state
+    others: dict[str, ScoredPhotos] = {}
+    if judged:
+        fit.restore_best()
+        others = {split: chosen for split, chosen in photos.items() if split != "train"}
+    scores = {split: fit.scores(chosen) for split, chosen in others.items()}
+    write_problems(errors, rows, pixels, rank)
+    if judged and rank == 0:
+        finish(settings, folder, rows, fit, others, scores)
 
 
 def finish(
@@ -376,15 +398,14 @@ def finish(
     save_checkpoint(folder.uri, fit.model, record)
 
 
-def write_problems(settings: Settings, rows: pa.Table, pixels: Pixels, rank: int) -> None:
+def write_problems(errors: str, rows: pa.Table, pixels: Pixels, rank: int) -> None:
     """Store what this worker could not read as rows of the errors table."""
     found = [
         {"image_id": rows["image_id"][place].as_py(), "uri": rows["uri"][place].as_py(), "error": kind, "message": said}
         for place, (kind, said) in sorted(pixels.problems.items())
     ]
     if found:
-        file = storage.join(train_errors_uri(settings), f"part-{rank}.parquet")
-        storage.write_table(file, pa.Table.from_pylist(found, schema.ERRORS))
+        storage.write_table(storage.join(errors, f"part-{rank}.parquet"), pa.Table.from_pylist(found, schema.ERRORS))
 
 
 @contextmanager

@@ -50,28 +50,14 @@ class RunFolder:
         return storage.join(self.uri, "tensorboard")
 
     def claim(self, settings: Settings, split_hash: str) -> None:
-        """Write down what this run is, or check that it is the same as before.
-
-        Raises RunNameTaken with every difference when the name was used with other settings.
-        """
-        file = storage.join(self.uri, "settings.json")
+        """Write down what this run is, or check that it is the same as before. Raises as `claim` does."""
         now = {
             "seed": settings.seed,
             "split_hash": split_hash,
             "model": settings.model.model_dump(mode="json"),
             "train": settings.train.model_dump(mode="json", exclude=set(MACHINE)),
         }
-        if not storage.exists(file):
-            storage.write_json(file, now)
-            return
-        before = storage.read_json(file)
-        different = list(differences(before, json.loads(json.dumps(now))))
-        if different:
-            raise RunNameTaken(
-                f"train.run {settings.train.run!r} was started with other settings ({file}):\n  "
-                + "\n  ".join(different)
-                + "\nuse those settings to go on, or choose another train.run"
-            )
+        claim(self.uri, "train.run", settings.train.run, now)
 
     def write_history(self, history: list[EpochReport]) -> None:
         """Publish all epochs so far."""
@@ -99,6 +85,24 @@ class RunFolder:
         return storage.join(self.state, "failure.txt")
 
 
+def claim(uri: str, setting: str, name: str, now: dict[str, Any]) -> None:
+    """Write down in the folder ``uri`` what was started there, or check that it is the same as before.
+
+    Raises RunNameTaken with every difference when ``name``, the value of ``setting``, was used with other settings.
+    """
+    file = storage.join(uri, "settings.json")
+    if not storage.exists(file):
+        storage.write_json(file, now)
+        return
+    different = list(differences(storage.read_json(file), json.loads(json.dumps(now))))
+    if different:
+        raise RunNameTaken(
+            f"{setting} {name!r} was started with other settings ({file}):\n  "
+            + "\n  ".join(different)
+            + f"\nuse those settings to go on, or choose another {setting}"
+        )
+
+
 def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
     """One line for every setting that differs: ``train.learning_rate: 0.001 then, 0.002 now``."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -106,6 +110,11 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
             yield from differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif before != now:
         yield f"{name}: {before} then, {now} now"
+
+
+def best_plcc(best: EpochReport | None) -> float:
+    """The validation PLCC of a fit's best epoch so far; -1, the lowest there is, where it has none."""
+    return -1.0 if best is None or best.plcc is None else best.plcc
 
 
 def describe(report: EpochReport) -> str:

@@ -7,6 +7,7 @@ rest. Compaction turns them into few large files; it can be interrupted and repe
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,27 +32,41 @@ def errors_uri(output: str, stage: str, dataset: str, key: str) -> str:
 
 
 @dataclass(frozen=True)
-class WriteParts:
-    """Stage: writes a table's good rows to ``folder`` and its error rows to ``errors``, one part file each.
-
-    The name of a part is made from the image ids in it, so that writing the same rows again replaces the file.
-    """
+class Output:
+    """A folder of result rows, and which they are of a stream's rows (one an image)."""
 
     folder: str
-    errors: str
     columns: pa.Schema  # with metadata
+    key: tuple[str, ...] = ("image_id",)  # columns that tell a row from every other
+    rows: Callable[[pa.Table], pa.Table] = lambda rows: rows.filter(pc.is_null(rows["error"]))
+
+
+@dataclass(frozen=True)
+class WriteParts:
+    """Stage: writes the rows of every output to its folder and error rows to ``errors``, one part file each.
+
+    The name of a part is made from the keys of its rows, so that writing the same rows again replaces the file. A
+    kill may leave an image in the first outputs and not in the others.
+    """
+
+    outputs: tuple[Output, ...]
+    errors: str
     error_columns: pa.Schema
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """One row: how many rows were ``written`` and how many ``failed``."""
-        failed = pc.is_valid(rows["error"])
-        good, bad = rows.filter(pc.invert(failed)), rows.filter(failed)
-        for part, uri, columns in ((good, self.folder, self.columns), (bad, self.errors, self.error_columns)):
-            if part.num_rows:
-                # Built anew, not cast: columns that may hold no null are nullable in the stream.
-                arrays = [part[f.name].combine_chunks() for f in columns]
-                storage.write_table(_file_of(uri, PART, part), pa.table(arrays, schema=columns), ROW_GROUP)
-        return pa.table({"written": [good.num_rows], "failed": [bad.num_rows]})
+        """One row: how many images were ``written`` without an error, and how many ``failed``."""
+        for output in self.outputs:
+            _write_part(output.folder, output.rows(rows), output.columns, output.key)
+        failed = rows.filter(pc.is_valid(rows["error"]))
+        _write_part(self.errors, failed, self.error_columns, ("image_id",))
+        return pa.table({"written": [rows.num_rows - failed.num_rows], "failed": [failed.num_rows]})
+
+
+def _write_part(folder: str, rows: pa.Table, columns: pa.Schema, key: tuple[str, ...]) -> None:
+    if rows.num_rows:
+        # Built anew, not cast: columns that may hold no null are nullable in the stream.
+        part = pa.table([rows[f.name].combine_chunks() for f in columns], schema=columns)
+        storage.write_table(_file_of(folder, PART, part, key), part, ROW_GROUP)
 
 
 def finished_ids(folder: str) -> set[str]:
@@ -62,10 +77,10 @@ def finished_ids(folder: str) -> set[str]:
     return done
 
 
-def compact(folder: str, large: int = LARGE_FILE) -> int:
+def compact(folder: str, large: int = LARGE_FILE, key: tuple[str, ...] = ("image_id",)) -> int:
     """Merge part files (and a last small data file) into files of about ``large`` bytes; returns how many remain.
 
-    Sizes are in memory. An image that stands in two files, as after an interrupted compaction, is kept once.
+    Sizes are in memory. A row whose ``key`` stands in two files, as after an interrupted compaction, is kept once.
     """
     files = storage.list_files(folder, ".parquet")
     parts = [f for f in files if _name(f).startswith(PART)]
@@ -75,21 +90,21 @@ def compact(folder: str, large: int = LARGE_FILE) -> int:
     whole = [f for f in files if f not in parts]
     small = [f for f in whole if store.get_file_info(storage.filesystem(f)[1]).size < large // 4]
     kept = [f for f in whole if f not in small]
-    seen: set[str] = set()
+    seen: set[tuple[Any, ...]] = set()
     for file in kept:
-        seen.update(storage.read_table(file, ["image_id"])["image_id"].to_pylist())
+        seen.update(_keys(storage.read_table(file, list(key)), key))
     written: list[str] = []
     batch: list[pa.Table] = []
     for file in [*small, *parts]:
         rows = storage.read_table(file)
-        fresh = [image_id not in seen for image_id in rows["image_id"].to_pylist()]
-        seen.update(rows["image_id"].to_pylist())
+        fresh = [each not in seen for each in _keys(rows, key)]
+        seen.update(_keys(rows, key))
         batch.append(rows.filter(pa.array(fresh, pa.bool_())))
         if sum(table.nbytes for table in batch) >= large:
-            written.append(_write_data(folder, batch))
+            written.append(_write_data(folder, batch, key))
             batch = []
     if sum(table.num_rows for table in batch):
-        written.append(_write_data(folder, batch))
+        written.append(_write_data(folder, batch, key))
     for file in [*small, *parts]:
         if file not in written:
             storage.delete(file)
@@ -117,17 +132,21 @@ def settle_errors(folder: str, finished: set[str]) -> pa.Table:
     return table
 
 
-def _write_data(folder: str, batch: list[pa.Table]) -> str:
+def _write_data(folder: str, batch: list[pa.Table], key: tuple[str, ...]) -> str:
     rows = pa.concat_tables(batch)
-    file = _file_of(folder, DATA, rows)
+    file = _file_of(folder, DATA, rows, key)
     storage.write_table(file, rows, ROW_GROUP)
     return file
 
 
-def _file_of(folder: str, prefix: str, rows: pa.Table) -> str:
-    """The file of these rows: named after their image ids, whatever their order."""
-    ids = "\n".join(sorted(rows["image_id"].to_pylist()))
-    return storage.join(folder, f"{prefix}{hashlib.sha256(ids.encode()).hexdigest()[:16]}.parquet")
+def _file_of(folder: str, prefix: str, rows: pa.Table, key: tuple[str, ...]) -> str:
+    """The file of these rows: named after their keys, whatever their order."""
+    keys = "\n".join(sorted("\0".join(map(str, each)) for each in _keys(rows, key)))
+    return storage.join(folder, f"{prefix}{hashlib.sha256(keys.encode()).hexdigest()[:16]}.parquet")
+
+
+def _keys(rows: pa.Table, key: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[name].to_pylist() for name in key), strict=True))
 
 
 def _name(uri: str) -> str:

@@ -1,12 +1,17 @@
-"""Which run of the rank job settings mean: its checkpoint, and the key that its rows are stored under."""
+"""Which run settings mean: the checkpoint that ranks, and the keys that rows are stored under.
+
+A key is the hash of everything that decides the numbers: rows of another key are never mixed in or skipped over.
+"""
 
 from __future__ import annotations
 
-from halfiqa_ray.config import RankSettings, Settings, fingerprint
+from collections.abc import Sequence
+
+from halfiqa_ray.config import MeasureSettings, RankSettings, Settings, fingerprint
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
 
-# Scores of another version of the code that makes them are another run.
-SCORES_VERSION = 1
+# Numbers of another version of the code that makes them are another run.
+SCORES_VERSION = MEASURES_VERSION = ZEROED_VERSION = 1
 
 
 def checkpoint_of(settings: Settings) -> str:
@@ -27,14 +32,58 @@ def run_key(record: CheckpointRecord, rank: RankSettings) -> str:
         {
             "version": SCORES_VERSION,
             "weights": record.weights_sha256,
-            "preprocessing": [
-                record.preprocessing.height,
-                record.preprocessing.width,
-                list(record.preprocessing.mean),
-                list(record.preprocessing.std),
-            ],
+            "preprocessing": _preprocessing(record),
             "grid": [rank.grid.rows, rank.grid.columns],
             "native": rank.native,
             "portrait": rank.portrait,
         }
     )
+
+
+def photos_key(record: CheckpointRecord, rank: RankSettings, image_ids: Sequence[str]) -> str:
+    """Key of these photos at the size to score (hex); that of the band means over them."""
+    size = None if rank.native else [record.preprocessing.height, record.preprocessing.width]
+    return fingerprint(
+        {"version": MEASURES_VERSION, "size": size, "portrait": rank.portrait, "images": sorted(image_ids)}
+    )
+
+
+def measures_key(
+    record: CheckpointRecord,
+    rank: RankSettings,
+    measure: MeasureSettings,
+    objectness_sha256: str | None,
+    band_means: Sequence[float],
+    seed: int,
+) -> str:
+    """Full key of measures (hex): the size they are taken at, grid, settings, band means and the seed of ties."""
+    return fingerprint(
+        {
+            "photos": photos_key(record, rank, ()),
+            "grid": [rank.grid.rows, rank.grid.columns],
+            "saliency": measure.saliency.recipe,
+            "frequency": measure.frequency.combination,
+            "band_means": list(band_means),
+            "objectness": [measure.objectness.model, objectness_sha256],
+            "seed": seed,
+        }
+    )
+
+
+def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None, seed: int) -> str:
+    """Full key of a model's zeroed scores (hex): the model, what its halves came from, and the controls' seed."""
+    return fingerprint(
+        {
+            "version": ZEROED_VERSION,
+            "weights": record.weights_sha256,
+            "preprocessing": _preprocessing(record),
+            "rank": rank_key,
+            "measures": measure_key,
+            "seed": seed,
+        }
+    )
+
+
+def _preprocessing(record: CheckpointRecord) -> list[object]:
+    size = record.preprocessing
+    return [size.height, size.width, list(size.mean), list(size.std)]

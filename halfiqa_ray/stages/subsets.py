@@ -5,8 +5,7 @@ Shape suffixes: N images, S subsets, K blocks, C channels, H and W pixels.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.subset_scorer import SubsetScorer, SubsetScores
 from halfiqa_ray.models.checkpoints import load_checkpoint
 from halfiqa_ray.models.triq import Triq
-from halfiqa_ray.stages.decode import pixels_of
+from halfiqa_ray.stages.decode import batches, pixels_of
 
 CARRIED = (
     "image_id",
@@ -71,7 +70,7 @@ class ScoreSubsets:
         """Rows with the columns of ``Decode`` to rows of ``output_schema``, in the same order."""
         errors = list(zip(rows["error"].to_pylist(), rows["message"].to_pylist(), strict=True))
         scores = _Collected(rows.num_rows, self.grid)
-        for numbers, pixels_NHWC in self._batches(rows):
+        for numbers, pixels_NHWC in batches(pixels_of(rows), self.batch_size):
             try:
                 scores.put(numbers, self.score(pixels_NHWC))
             except ValueError as problem:  # more tokens than positions, or fewer than blocks
@@ -98,19 +97,6 @@ class ScoreSubsets:
             images_NCHW = self.model.normalise(torch.from_numpy(padded).to(self.device))
             features_NCHW = self.model.feature_matrix(images_NCHW)[:count]
             return self.scorer(features_NCHW)
-
-    def _batches(self, rows: pa.Table) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-        """Row numbers and stacked pixels, photos of one size together, at most ``batch_size``."""
-        waiting: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = defaultdict(list)
-        for number, pixels in pixels_of(rows):
-            batch = waiting[pixels.shape]
-            batch.append((number, pixels))
-            if len(batch) == self.batch_size:
-                yield [i for i, _ in batch], np.stack([p for _, p in batch])
-                batch.clear()
-        for batch in waiting.values():
-            if batch:
-                yield [i for i, _ in batch], np.stack([p for _, p in batch])
 
 
 class _Collected:

@@ -98,7 +98,7 @@ def find_run(output: str, dataset: str, run_key: str | None = None) -> Run:
     if not runs:
         wanted = f"run {run_key[:8]}" if run_key is not None else "a run"
         raise FileNotFoundError(f"no Parquet file of {wanted} below {folder}: jobs/rank.py writes it")
-    newest = max(runs, key=lambda key: (_created(runs[key]), key)) if len(runs) > 1 else next(iter(runs))
+    newest = max(runs, key=lambda key: (created(runs[key]), key)) if len(runs) > 1 else next(iter(runs))
     metadata = schema.metadata(storage.read_schema(runs[newest][0]))
     if "grid" not in metadata:
         raise ValueError(f"{runs[newest][0]} does not say its block grid: it was not written by jobs/rank.py")
@@ -198,7 +198,8 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return column.cast(pa.float64()).to_numpy()
 
 
-def _created(files: list[str]) -> float:
+def created(files: list[str]) -> float:
+    """When the newest of some files was made: by their metadata, else by when they were written (seconds)."""
     times = []
     for file in files:
         stated = schema.metadata(storage.read_schema(file)).get("created")

@@ -17,7 +17,6 @@ Shape suffixes: N images, R rows of the table, D resamples.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +30,10 @@ from halfiqa_ray.masking.importance import halves_masked
 from halfiqa_ray.schema import IMAGE_RULES
 from halfiqa_ray.statistics.bootstrap import percentile_interval, resampled_plcc
 from halfiqa_ray.statistics.pearson import pearson
+from halfiqa_ray.tables.paper import SECTION2, paper_dataset
 from halfiqa_ray.tables.reading import Images, Run
 
 RANDOM = "random half"
-# Section 2: PLCC with the trivial and with the important half masked.
-PAPER = {"koniq10k": (0.97, 0.67), "spaq": (0.96, 0.68)}
 FEW_UNITS = 10  # below this many, the note of a row says so
 KINDS = ("rule", "control", "bound")
 NOTHING_VARIES = "no PLCC: nothing varies"
@@ -242,13 +240,8 @@ def table_rows(
 
 def paper_numbers(run: Run) -> tuple[float, float] | None:
     """The paper's PLCC with the trivial and the important half masked, for the real data sets on its 3 x 4 blocks."""
-    if run.synthetic or (run.grid.rows, run.grid.columns) != (3, 4):
-        return None
-    for name in (str(run.metadata.get("layout")), run.dataset):
-        plain = re.sub(r"[^a-z0-9]", "", name.lower())
-        if plain in PAPER or plain == "koniq":
-            return PAPER["koniq10k" if plain == "koniq" else plain]
-    return None
+    known = paper_dataset(run)
+    return SECTION2[known.name] if known and known.same else None
 
 
 def _picked(

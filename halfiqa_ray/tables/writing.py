@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -88,6 +89,31 @@ def aligned_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
+
+
+def markdown_page(
+    title: str, legend: Sequence[str], table: pa.Table, section: Callable[[list[dict[str, Any]]], str]
+) -> str:
+    """A page with a chapter for every run of a table, and in it a section for every scope: the text of its rows."""
+    lines = [f"# {title}", "", *(f"- {line}" for line in legend)]
+    for (dataset, run), rows in groupby(table.to_pylist(), key=lambda row: (row["dataset"], row["run"])):
+        chapter = list(rows)
+        lines += ["", f"## {dataset}, run {run}", ""]
+        lines += [f"**{NOTICE}**", ""] if any(row["synthetic"] for row in chapter) else []
+        for scope, group in groupby(chapter, key=lambda row: row["scope"]):
+            lines += [f"### {scope}", "", section(list(group)), ""]
+    return "\n".join(lines)
+
+
+def console_start(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The first lines of a table of one run for a terminal."""
+    start = [f"{title} - {rows[0]['dataset']}, run {rows[0]['run']}"]
+    return start + ([NOTICE] if any(row["synthetic"] for row in rows) else [])
+
+
+def interval_cell(row: dict[str, Any], name: str, signed: bool = False) -> str:
+    """The columns NAME, NAME_low and NAME_high of a row, as `with_interval` writes them."""
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], signed)
 
 
 def nulls(values: Iterable[float]) -> list[float | None]:

@@ -5,7 +5,7 @@ import pytest
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.stages import parts
-from halfiqa_ray.stages.parts import WriteParts, compact, finished_ids, settle_errors
+from halfiqa_ray.stages.parts import Output, WriteParts, compact, finished_ids, settle_errors
 
 COLUMNS = schema.with_metadata(pa.schema([pa.field("image_id", pa.string(), nullable=False)]), {"run_key": "k"})
 
@@ -24,7 +24,7 @@ def rows(*ids, failed=()):
 
 @pytest.fixture
 def write(tmp_path):
-    return WriteParts(str(tmp_path / "rank"), str(tmp_path / "errors"), COLUMNS, schema.ERRORS)
+    return WriteParts((Output(str(tmp_path / "rank"), COLUMNS),), str(tmp_path / "errors"), schema.ERRORS)
 
 
 def all_ids(folder):
@@ -36,27 +36,29 @@ def all_ids(folder):
 def test_good_and_failed_rows_part(write):
     told = write(rows("a", "b", failed=["c"]))
     assert told.to_pylist() == [{"written": 2, "failed": 1}]
-    assert all_ids(write.folder) == ["a", "b"]
+    assert all_ids(write.outputs[0].folder) == ["a", "b"]
     assert all_ids(write.errors) == ["c"]
-    assert schema.metadata(storage.read_table(storage.list_files(write.folder)[0]).schema) == {"run_key": "k"}
+    assert schema.metadata(storage.read_table(storage.list_files(write.outputs[0].folder)[0]).schema) == {
+        "run_key": "k"
+    }
 
 
 def test_the_same_rows_again_replace_their_file(write):
     write(rows("a", "b"))
     write(rows("b", "a"))
-    assert all_ids(write.folder) == ["a", "b"]
+    assert all_ids(write.outputs[0].folder) == ["a", "b"]
 
 
 def test_compaction_keeps_every_row_once_and_can_be_repeated(write):
     for i in range(0, 40, 2):
         write(rows(f"{i:02}", f"{i + 1:02}"))
     expected = [f"{i:02}" for i in range(40)]
-    assert compact(write.folder) == 1
-    assert all_ids(write.folder) == expected
+    assert compact(write.outputs[0].folder) == 1
+    assert all_ids(write.outputs[0].folder) == expected
     write(rows("40"))
-    assert compact(write.folder) == 1
-    assert all_ids(write.folder) == [*expected, "40"]
-    assert compact(write.folder) == 1
+    assert compact(write.outputs[0].folder) == 1
+    assert all_ids(write.outputs[0].folder) == [*expected, "40"]
+    assert compact(write.outputs[0].folder) == 1
 
 
 def test_an_interrupted_compaction_is_mended(write, monkeypatch):
@@ -66,21 +68,21 @@ def test_an_interrupted_compaction_is_mended(write, monkeypatch):
     with monkeypatch.context() as stopped:
         stopped.setattr(parts.storage, "delete", lambda uri: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            compact(write.folder)
-    assert all_ids(write.folder) == ["a", "a", "b", "b", "c", "c"]
-    assert finished_ids(write.folder) == {"a", "b", "c"}
-    compact(write.folder)
-    assert all_ids(write.folder) == ["a", "b", "c"]
+            compact(write.outputs[0].folder)
+    assert all_ids(write.outputs[0].folder) == ["a", "a", "b", "b", "c", "c"]
+    assert finished_ids(write.outputs[0].folder) == {"a", "b", "c"}
+    compact(write.outputs[0].folder)
+    assert all_ids(write.outputs[0].folder) == ["a", "b", "c"]
 
 
 def test_large_files_are_left_alone(write):
     write(rows(*[f"{i:05}" for i in range(2000)]))
-    compact(write.folder, large=1000)
-    [first] = storage.list_files(write.folder)
+    compact(write.outputs[0].folder, large=1000)
+    [first] = storage.list_files(write.outputs[0].folder)
     write(rows("x"))
-    assert compact(write.folder, large=1000) == 2
-    assert first in storage.list_files(write.folder)
-    assert len(all_ids(write.folder)) == 2001
+    assert compact(write.outputs[0].folder, large=1000) == 2
+    assert first in storage.list_files(write.outputs[0].folder)
+    assert len(all_ids(write.outputs[0].folder)) == 2001
 
 
 def test_an_error_that_was_mended_is_forgotten(write):
@@ -97,4 +99,4 @@ def test_an_error_that_was_mended_is_forgotten(write):
 def test_unfinished_files_are_not_read(write, tmp_path):
     write(rows("a"))
     (tmp_path / "rank" / ".part-0.parquet.123").write_bytes(b"PAR1 half a file")
-    assert finished_ids(write.folder) == {"a"}
+    assert finished_ids(write.outputs[0].folder) == {"a"}
