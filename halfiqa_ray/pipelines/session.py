@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from halfiqa_ray.config import Settings
 LEAST_CPUS = 4
 MOST_OBJECT_STORE = 2 * 2**30
 NO_PROGRESS_SECONDS = 300
+LOOPBACK = "127.0.0.1"
+DASHBOARD_ADDRESS = "RAY_API_SERVER_ADDRESS"  # a variable of Ray
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def ray_session(settings: Settings, dashboard: bool = False) -> Iterator[None]:
     has Ray's web page and State API too, on loopback and behind its token.
     """
     running = ray.is_initialized()
+    private_dashboard = dashboard and not running and not _joins()
     if not running:
         _start(dashboard)
     before = ray.data.DataContext.get_current()
@@ -36,17 +40,25 @@ def ray_session(settings: Settings, dashboard: bool = False) -> Iterator[None]:
         ray.data.DataContext._set_current(before)
         if not running:
             ray.shutdown()
+            if private_dashboard:
+                del os.environ[DASHBOARD_ADDRESS]
 
 
 def _start(dashboard: bool) -> None:
     # Workers report through results and errors; their own logs stay in Ray's log folder.
-    if os.environ.get("RAY_ADDRESS", "local") != "local":
+    if _joins():
         ray.init(log_to_driver=False, logging_level=logging.WARNING)
         return
+    port = _free_port() if dashboard else None
+    if port is not None:
+        # Ray's processes inherit it. Without it they look for a Ray on this machine, and give up when there are two:
+        # then the CPUs of a stopped trial of Ray Tune are never freed.
+        os.environ[DASHBOARD_ADDRESS] = f"http://{LOOPBACK}:{port}"
     ray.init(
         address="local",  # not a cluster that somebody else left running on this machine
         include_dashboard=dashboard,
-        dashboard_host="127.0.0.1",
+        dashboard_host=LOOPBACK,
+        dashboard_port=port,
         # Logical CPUs are tokens, not cores: with fewer than 4, a pool of actors could take them all, and the tasks
         # that read for it would wait for ever.
         num_cpus=max(LEAST_CPUS, os.cpu_count() or 1),
@@ -54,6 +66,17 @@ def _start(dashboard: bool) -> None:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
+
+
+def _joins() -> bool:
+    """Whether there is a cluster to join."""
+    return os.environ.get("RAY_ADDRESS", "local") != "local"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        return int(free.getsockname()[1])
 
 
 def _object_store_bytes() -> int:
