@@ -12,7 +12,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointError
 from halfiqa_ray.stages.runs import key_of_run
-from halfiqa_ray.tables import localisation_text
+from halfiqa_ray.tables import experiments, localisation_text
 from halfiqa_ray.tables.build import make_run_tables, write_run_tables
 from halfiqa_ray.tables.localisation import COLUMNS, localise, read_truth
 from halfiqa_ray.tables.reading import Run, find_run, read_images, read_rows
@@ -36,7 +36,10 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
     mapper = _Tasks(workers) if distributed else in_process
     resampling = Resampling(settings.rank.bootstrap, settings.seed)
     tables = make_run_tables(run, settings.rank.rule, resampling, mapper, workers, images)
-    return write_run_tables(settings.output, tables)
+    text = write_run_tables(settings.output, tables)
+    found = experiments.make_experiments(settings.output, run, images, tables, settings.rank.rule, resampling, mapper)
+    experiments.write_tables(settings.output, found)
+    return f"{text}\n\n{experiments.console(found)}"
 
 
 def run(settings: Settings, run_key: str | None = None) -> int:

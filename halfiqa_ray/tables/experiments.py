@@ -1,0 +1,220 @@
+"""The paper's experiments and what goes beyond them, from stored rows of one run to files and text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from halfiqa_ray import storage
+from halfiqa_ray.tables import (
+    agreement,
+    blocks_text,
+    curves,
+    paper,
+    sufficiency_text,
+    table1_text,
+    table2_text,
+)
+from halfiqa_ray.tables.averaged_measure import averaged_measure
+from halfiqa_ray.tables.build import RunTables
+from halfiqa_ray.tables.derived import Measured, Zeroed, read_measures, read_zeroed, why_not_zeroed
+from halfiqa_ray.tables.interactions import interactions
+from halfiqa_ray.tables.positions import positions
+from halfiqa_ray.tables.reading import ALL, Images, Run, find_run, read_images
+from halfiqa_ray.tables.scan import Mapper, in_process
+from halfiqa_ray.tables.second_pass import scan_all
+from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.sufficiency import sufficiency
+from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls
+from halfiqa_ray.tables.table2 import MatchedRun, matched_run, table2, together
+from halfiqa_ray.tables.writing import write_table
+
+# How each table is written as Markdown.
+PAGES = {
+    "table1": table1_text.table1_markdown,
+    "table1_controls": table1_text.controls_markdown,
+    "averaged_measure": table1_text.averaged_markdown,
+    "table2": table2_text.markdown,
+    "matching_histogram": table2_text.histogram_markdown,
+    "sufficiency": sufficiency_text.markdown,
+    "sufficient_fraction": sufficiency_text.fraction_markdown,
+    "agreement": blocks_text.agreement_markdown,
+    "positions": blocks_text.positions_markdown,
+    "position_bias": blocks_text.bias_markdown,
+    "interaction": blocks_text.interaction_markdown,
+    "interaction_distance": blocks_text.distance_markdown,
+}
+Tables = dict[str, pa.Table]  # by their names in ``PAGES``
+
+
+def make_experiments(
+    output: str,
+    run: Run,
+    images: Images,
+    made: RunTables,
+    rule: str,
+    resampling: Resampling,
+    mapper: Mapper = in_process,
+) -> Tables:
+    """All tables of ``PAGES`` of one run. What was not measured or zeroed is blank and named in them.
+
+    ``made`` are the run's tables of Section 2. Table II also counts the images together with those of the newest runs
+    of the other data sets below ``output`` that have the same grid and are synthetic or not alike.
+    """
+    measures, missing = read_measures(output, run, images)
+    models = read_zeroed(output, run, images)
+    ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
+    others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
+    return {
+        **zeroing_tables(output, run, images, models, rule, resampling, mapper),
+        **table2_tables(ours, others, rule, resampling),
+        **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper),
+    }
+
+
+def other_runs(output: str, run: Run) -> list[Run]:
+    """The newest run of every other data set that can be counted together with a run."""
+    folder = storage.join(output, "rank")
+    names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
+    datasets = sorted({name.removeprefix("dataset=") for name in names if name.startswith("dataset=")} - {run.dataset})
+    found = [find_run(output, dataset) for dataset in datasets]
+    return [other for other in found if (other.grid, other.synthetic) == (run.grid, run.synthetic)]
+
+
+def _matching_of_other(output: str, run: Run, seed: int) -> MatchedRun:
+    images = read_images(run)
+    uri = storage.join(output, "tables", "dataset_importance.parquet")
+    importance = storage.read_table(uri) if storage.exists(uri) else None
+    if importance is not None:
+        importance = importance.filter(
+            pc.and_(pc.equal(importance["run"], run.key), pc.equal(importance["dataset"], run.dataset))
+        )
+    return matching(run, images, *read_measures(output, run, images), importance if importance else None, seed)
+
+
+def zeroing_tables(
+    output: str,
+    run: Run,
+    images: Images,
+    models: list[Zeroed],
+    rule: str,
+    resampling: Resampling,
+    mapper: Mapper = in_process,
+) -> Tables:
+    """Table I, its controls, and the averaged-measure experiment. Models without rows are named with the reason."""
+    correlated = correlate_zeroed(images, models, resampling, mapper)
+    there = {paper.paper_model(model.model) for model in models}
+    missing = {name: why_not_zeroed(output, run, name) for name in paper.MODELS if name not in there}
+    return {
+        "table1": table1(run, models, correlated, rule, resampling, missing),
+        "table1_controls": table1_controls(run, models, correlated),
+        "averaged_measure": averaged_measure(run, models, correlated),
+    }
+
+
+def stored_score_tables(
+    run: Run,
+    images: Images,
+    made: RunTables,
+    measures: list[Measured],
+    models: list[Zeroed],
+    rule: str,
+    resampling: Resampling,
+    mapper: Mapper = in_process,
+) -> Tables:
+    """Sufficiency, agreement, positions and interactions. Reads the scores of all subsets once more."""
+    grid = run.grid
+    importance = curves.read_importance(images, grid)
+    by_rule = agreement.rule_weights(importance, images.halves)
+    plcc = _subset_plcc(made, grid.subsets)
+    fixed = {
+        row["scope"]: curves.fixed_curves(
+            grid,
+            plcc[row["scope"]][0],
+            np.array([np.nan if v is None else v for v in row["importance"]]),
+            row["important"] or 0,
+        )
+        for row in made.dataset_importance.to_pylist()
+    }
+    per_image = curves.image_curves(grid, importance, images.halves)
+    wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
+    scanned = scan_all(images, grid, per_image, wanted, mapper)
+    curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
+    single = {model.model: model for model in models}
+    names = [*single, *(name for name in paper.MODELS if name not in {paper.paper_model(model) for model in single})]
+    of_models = [agreement.model_weights(name, single.get(name), grid.blocks, len(images)) for name in names]
+    of_measures = [agreement.measure_weights(measure) for measure in measures]
+    position, bias = positions(run, images, by_rule, rule, resampling)
+    pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
+    return {
+        "sufficiency": curve_table,
+        "sufficient_fraction": fractions,
+        "agreement": agreement.agreement(run, images, by_rule, of_measures, of_models, resampling),
+        "positions": position,
+        "position_bias": bias,
+        "interaction": pairs,
+        "interaction_distance": distances,
+    }
+
+
+def matching(
+    run: Run, images: Images, measures: list[Measured], missing: str, importance: pa.Table | None, seed: int
+) -> MatchedRun:
+    """The matching numbers of one run, by every rule; ``importance`` is its table ``dataset_importance``.
+
+    ``measures`` and ``missing`` are what `read_measures` gives.
+    """
+    halves = dict(images.halves)
+    if importance is not None:
+        whole = next(row["important"] for row in importance.to_pylist() if row["scope"] == ALL)
+        halves["image_plcc"] = np.full(len(images), whole or 0, np.int64)
+    return matched_run(run, images, halves, measures, missing, seed)
+
+
+def table2_tables(found: MatchedRun, others: list[MatchedRun], rule: str, resampling: Resampling) -> Tables:
+    """Table II of a run, and of its images together with those of runs of other data sets, in one table."""
+    both = [found, together([found, *others])] if others else [found]
+    made = [table2(one, rule, resampling) for one in both]
+    return {
+        "table2": pa.concat_tables([one[0] for one in made]),
+        "matching_histogram": pa.concat_tables([one[1] for one in made]),
+    }
+
+
+def write_tables(output: str, tables: Mapping[str, pa.Table]) -> None:
+    """Write tables as Parquet, CSV and Markdown below ``output``/tables, beside those of other runs."""
+    for name, table in tables.items():
+        write_table(output, name, table, PAGES[name])
+
+
+def console(tables: Mapping[str, pa.Table]) -> str:
+    """The main tables of one run for a terminal."""
+    first = tables["table2"]["dataset"][0]
+    parts = [
+        table1_text.table1_console(tables["table1"]),
+        table1_text.averaged_console(tables["averaged_measure"]),
+        table2_text.console(tables["table2"].filter(pc.equal(tables["table2"]["dataset"], first))),
+    ]
+    rest = tables["table2"].filter(pc.not_equal(tables["table2"]["dataset"], first))
+    parts += [table2_text.console(rest)] if rest.num_rows else []
+    parts += [
+        sufficiency_text.console(tables["sufficiency"], tables["sufficient_fraction"]),
+        blocks_text.bias_console(tables["position_bias"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _subset_plcc(made: RunTables, subsets: int) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """PLCC of every subset by scope, with the unmasked prediction and with MOS; NaN where there is none."""
+    statistics = made.subset_statistics
+    scopes = statistics["scope"].to_pylist()[::subsets]
+    columns = [statistics[name].to_numpy().astype(np.float64) for name in ("plcc", "plcc_mos")]
+    return {
+        scope: (columns[0][i * subsets : (i + 1) * subsets], columns[1][i * subsets : (i + 1) * subsets])
+        for i, scope in enumerate(scopes)
+    }
