@@ -29,8 +29,9 @@ def write_scatter(uri: str, record: CheckpointRecord) -> list[str]:
 def draw_scatter(predictions: pa.Table, record: CheckpointRecord) -> Figure:
     """The figure: for every split that was not trained on, predicted against MOS in native units."""
     splits = list(record.metrics)
-    figure = Figure(figsize=(3.6 * len(splits), 3.9), layout="constrained")
-    low, high = record.mos_scale.low, record.mos_scale.high
+    figure = Figure(figsize=(3.6 * len(splits), 4.5), layout="constrained")
+    scores = [value for value in predictions["score"].to_pylist() if value is not None]
+    low, high = min([record.mos_scale.low, *scores]), max([record.mos_scale.high, *scores])
     for axis, split in zip(figure.subplots(1, len(splits), squeeze=False)[0], splits, strict=True):
         rows = predictions.filter(pc.equal(predictions["split"], split))
         axis.plot([low, high], [low, high], color="0.7", linewidth=1, zorder=1)
