@@ -1,4 +1,4 @@
-"""The rank job over Ray: rows, errors, resume, tables."""
+"""The rank job over Ray, alone: rows, errors, resume, tables. (With all else in one stream: test_one_stream.)"""
 
 import json
 import shutil
@@ -43,7 +43,14 @@ def settings_of(output, checkpoint, **changes):
     return Settings(
         output=str(output),
         data=DataSettings(dataset="small", layout="koniq10k"),
-        rank=RankSettings(checkpoint=checkpoint, grid=GridSettings(rows=2, columns=3), rows_per_file=4, bootstrap=50),
+        rank=RankSettings(
+            checkpoint=checkpoint,
+            grid=GridSettings(rows=2, columns=3),
+            rows_per_file=4,
+            bootstrap=50,
+            measure=False,
+            zero=False,
+        ),
         compute=ComputeSettings(device="cpu", threads=1),
         **changes,
     )

@@ -7,7 +7,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from halfiqa_ray.stages import decode
 from halfiqa_ray.stages.decode import Decode, pixels_of
+from halfiqa_ray.stages.zeroing import WORK
 
 
 @pytest.fixture
@@ -50,3 +52,30 @@ def test_portrait_photos_are_turned_when_asked(photos):
     assert np.array_equal(turned[0], plain[0])
     assert np.array_equal(turned[2], np.rot90(plain[2]))
     assert turned[2].shape == (48, 64, 3)
+
+
+def test_one_decode_gives_every_size(photos, monkeypatch):
+    """Each photo is opened once; every size is that of a decode of its own; rows without zero work get no more."""
+    opened = []
+    original = decode.open_photo
+    monkeypatch.setattr(decode, "open_photo", lambda uri, most: opened.append(uri) or original(uri, most))
+    work = pa.array([[{"model": 0, "ranking": None}], [{"model": 0, "ranking": None}], [], []], WORK)
+    rows = Decode(32, 40, portrait="rotate", more=((32, 40), (20, 30), (48, 48)))(photos.append_column("zero", work))
+    assert sorted(opened) == sorted(photos["uri"].to_pylist())
+    assert [name for name in rows.column_names if name.startswith("pixels")] == [
+        "pixels",
+        "pixels_20x30",
+        "pixels_48x48",
+    ]
+    for size in ((20, 30), (48, 48)):
+        alone = dict(pixels_of(Decode(*size, portrait="rotate")(photos)))
+        assert [i for i, _ in pixels_of(rows, size)] == [0]
+        assert np.array_equal(dict(pixels_of(rows, size))[0], alone[0])
+    assert [i for i, _ in pixels_of(rows, (32, 40))] == [0, 2]
+
+
+def test_native_photos_have_the_other_sizes_beside_them(photos):
+    work = pa.array([[{"model": 0, "ranking": None}]] * 4, WORK)
+    rows = Decode(32, 40, native=True, more=((32, 40),))(photos.append_column("zero", work))
+    assert {pixels.shape for _, pixels in pixels_of(rows)} == {(48, 64, 3), (64, 48, 3)}
+    assert {pixels.shape for _, pixels in pixels_of(rows, (32, 40))} == {(32, 40, 3)}

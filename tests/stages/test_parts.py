@@ -100,3 +100,79 @@ def test_unfinished_files_are_not_read(write, tmp_path):
     write(rows("a"))
     (tmp_path / "rank" / ".part-0.parquet.123").write_bytes(b"PAR1 half a file")
     assert finished_ids(write.outputs[0].folder) == {"a"}
+
+
+LONG = schema.with_metadata(schema.measures(2), {"run_key": "k"})
+KEY = ("image_id", "measure")
+
+
+def long_rows(ids, measures=("m1", "m2")):
+    """Several rows an image, as in measures/ and zeroed/."""
+    rows = [(i, measure) for i in ids for measure in measures]
+    table = {
+        "image_id": [i for i, _ in rows],
+        "split": ["test"] * len(rows),
+        "source_photo": [None] * len(rows),
+        "measure": [measure for _, measure in rows],
+        "block_means": [[0.0, 1.0]] * len(rows),
+        "high_blocks": [2] * len(rows),
+        "tied": [False] * len(rows),
+    }
+    return pa.table(table, schema=LONG)
+
+
+def keys(folder):
+    found = [storage.read_table(file).to_pylist() for file in storage.list_files(folder, ".parquet")]
+    return sorted((row["image_id"], row["measure"]) for rows in found for row in rows)
+
+
+@pytest.fixture
+def write_long(tmp_path):
+    def write(ids, measures=("m1", "m2")):
+        output = Output(str(tmp_path / "long"), LONG, KEY, rows=lambda rows: long_rows(ids, measures))
+        return WriteParts((output,), str(tmp_path / "errors"), schema.ERRORS)(rows(*ids))
+
+    return write
+
+
+def test_later_rows_of_the_same_images_do_not_replace_the_first(write_long, tmp_path):
+    write_long("ab")
+    write_long("ab", ["m3"])
+    expected = sorted((i, m) for i in "ab" for m in ("m1", "m2", "m3"))
+    assert keys(str(tmp_path / "long")) == expected
+    assert compact(str(tmp_path / "long"), key=KEY) == 1
+    assert keys(str(tmp_path / "long")) == expected
+
+
+def test_several_rows_an_image_survive_an_interrupted_compaction(write_long, tmp_path, monkeypatch):
+    folder = str(tmp_path / "long")
+    for ids in ("ab", "cd"):
+        write_long(ids)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(parts.storage, "delete", lambda uri: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            compact(folder, key=KEY)
+    assert len(keys(folder)) == 16
+    write_long("ab", ["m3"])
+    compact(folder, key=KEY)
+    assert keys(folder) == sorted([(i, m) for i in "abcd" for m in ("m1", "m2")] + [(i, "m3") for i in "ab"])
+
+
+def test_a_kill_between_two_files_leaves_the_image_in_the_first_only(tmp_path, monkeypatch):
+    """The second output's write never happened; the same part again completes it and doubles nothing."""
+    first, second = (Output(str(tmp_path / name), COLUMNS) for name in ("first", "second"))
+    write = WriteParts((first, second), str(tmp_path / "errors"), schema.ERRORS)
+    original = storage.write_table
+
+    def dies(uri, *args):
+        if "second" in uri:
+            raise KeyboardInterrupt
+        original(uri, *args)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(parts.storage, "write_table", dies)
+        with pytest.raises(KeyboardInterrupt):
+            write(rows("a", "b"))
+    assert (all_ids(first.folder), all_ids(second.folder)) == (["a", "b"], [])
+    write(rows("a", "b"))
+    assert all_ids(first.folder) == all_ids(second.folder) == ["a", "b"]

@@ -1,0 +1,27 @@
+"""The measure job: saliency, spatial frequency, objectness and their average, as block means of every photo."""
+
+from __future__ import annotations
+
+from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.measure_plan import plan_measures
+from halfiqa_ray.pipelines.photo_job import PhotoJob
+from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
+from halfiqa_ray.pipelines.runs import RunRecord
+from halfiqa_ray.pipelines.session import ray_session
+
+
+def run(settings: Settings) -> int:
+    """The whole job, over the photos that the same settings rank, at the size that the ranking model sees.
+
+    Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set.
+    """
+    plan = make_plan(settings)
+    rows = chosen_rows(plan.manifest, settings.rank)
+    with ray_session(settings):
+        measure = plan_measures(plan)
+        with RunRecord.of(settings, "measure", measure.key) as record:
+            job = PhotoJob(
+                *("measure", plan, record, rows, measure.errors, measure.key), measures=True, measure=measure
+            )
+            failed = job.run()
+    return 1 if settings.strict and failed.num_rows else 0

@@ -1,0 +1,134 @@
+"""What a run of the measures is: its settings, its key and, first of all, the data set's mean of every band."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from halfiqa_ray import storage
+from halfiqa_ray.measures.measures import Measures
+from halfiqa_ray.pipelines.counting import counting
+from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
+from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos
+from halfiqa_ray.stages.outputs import measures_output
+from halfiqa_ray.stages.parts import Output, errors_uri, run_uri
+from halfiqa_ray.stages.runs import measures_key, photos_key
+
+PHOTOS_PER_TASK = 8
+
+
+@dataclass(frozen=True)
+class MeasurePlan:
+    """A run of the measures: where its rows go, and the names of what is in them."""
+
+    plan: Plan
+    band_means: tuple[float, ...]
+    names: tuple[str, ...]
+    averaged: str
+    objectness_sha256: str | None
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """Folder of the run's rows."""
+        return run_uri(self.plan.settings.output, "measures", self.plan.settings.data.dataset, self.key)
+
+    @property
+    def errors(self) -> str:
+        """Folder of the errors of the measure job."""
+        return errors_uri(self.plan.settings.output, "measure", self.plan.settings.data.dataset, self.key)
+
+    @property
+    def stage(self) -> MeasurePhotos:
+        """The stage that measures."""
+        settings = self.plan.settings
+        return MeasurePhotos(settings.measure, self.band_means, settings.rank.grid, settings.seed)
+
+    @property
+    def output(self) -> Output:
+        """The table of the measures."""
+        size, settings = self.plan.record.preprocessing, self.plan.settings
+        about: dict[str, Any] = {
+            "run_key": self.key,
+            "size": None if settings.rank.native else [size.height, size.width],
+            "settings": settings.measure.model_dump(mode="json"),
+            "band_means": list(self.band_means),
+            "measures": list(self.names),
+            "default_frequency": f"frequency_{settings.measure.frequency.combination}",
+            "averaged": self.averaged,
+            "objectness_sha256": self.objectness_sha256,
+            "seed": settings.seed,
+        }
+        return measures_output(self.folder, self.plan.blocks, self.plan.about_photos | about)
+
+
+def plan_measures(plan: Plan) -> MeasurePlan:
+    """The run of the settings; computes the band means unless they are stored. Raises ValueError for bad settings."""
+    return _of_means(plan, _stored_means(plan) or _compute_means(plan))
+
+
+def stored_measures(plan: Plan) -> MeasurePlan | None:
+    """The run of the settings when some of it is stored."""
+    means = _stored_means(plan)
+    found = _of_means(plan, means) if means else None
+    return found if found and storage.list_files(found.folder, ".parquet") else None
+
+
+def _of_means(plan: Plan, means: tuple[float, ...]) -> MeasurePlan:
+    settings = plan.settings
+    measures = Measures(settings.measure, means)
+    sha256 = measures.weights_sha256
+    key = measures_key(plan.record, settings.rank, settings.measure, sha256, means, settings.seed)
+    return MeasurePlan(plan, means, measures.names, measures.averaged, sha256, key)
+
+
+def sample(image_ids: list[str], count: int, seed: int) -> list[str]:
+    """``count`` of the images, or all: those with the lowest SHA-256 of seed and image id, sorted by id."""
+
+    def place(image_id: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0band means\0{image_id}".encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(sorted(image_ids, key=place)[:count])
+
+
+def _sampled(plan: Plan) -> tuple[list[str], str]:
+    """The images behind the band means, and where these are stored."""
+    settings = plan.settings
+    chosen = sample(plan.manifest["image_id"].to_pylist(), settings.measure.frequency.sample, settings.seed)
+    name = f"band_means-{photos_key(plan.record, settings.rank, chosen)[:8]}.json"
+    return chosen, storage.join(settings.output, "measures", f"dataset={settings.data.dataset}", name)
+
+
+def _stored_means(plan: Plan) -> tuple[float, ...] | None:
+    uri = _sampled(plan)[1]
+    return tuple(storage.read_json(uri)["band_means"]) if storage.exists(uri) else None
+
+
+def _compute_means(plan: Plan) -> tuple[float, ...]:
+    """The mean over the sampled photos that can be read. Raises ValueError when none can."""
+    chosen, uri = _sampled(plan)
+    compute = plan.settings.compute
+    photos = plan.manifest.filter(pa.array([i in set(chosen) for i in plan.manifest["image_id"].to_pylist()]))
+    photos = photos.select(["image_id", "uri"])
+    found: dict[str, list[float] | None] = {}
+    with counting(len(chosen), "photos sampled for the band means", compute.progress_seconds) as counter:
+        steps = InTurn([BandMeans(plan.decode()), Tell(counter)])
+        stream = ray.data.from_arrow(
+            [photos.slice(start, PHOTOS_PER_TASK) for start in range(0, photos.num_rows, PHOTOS_PER_TASK)]
+        ).map_batches(steps.__call__, batch_size=None, batch_format="pyarrow", num_cpus=compute.decode_cpus)
+        for row in stream.iter_rows():
+            found[row["image_id"]] = row["band_means"]
+    # In order of image id: the sum must not hang on which task was first.
+    read = [found[image_id] for image_id in chosen if found[image_id] is not None]
+    if not read:
+        raise ValueError(f"none of the {len(chosen)} photos sampled for the band means can be read")
+    means = tuple(np.mean(np.array(read, np.float64), axis=0).tolist())
+    facts = {"band_means": means, "photos": len(read), "unreadable": len(chosen) - len(read), "images": chosen}
+    storage.write_json(uri, facts)
+    return means

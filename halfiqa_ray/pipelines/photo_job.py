@@ -1,0 +1,174 @@
+"""What the rank, measure and zero jobs have in common: find what is missing, stream it, compact, account for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from halfiqa_ray.pipelines.errors import report_errors
+from halfiqa_ray.pipelines.measure_plan import MeasurePlan
+from halfiqa_ray.pipelines.photo_stream import Stream, error_columns, passes
+from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
+from halfiqa_ray.pipelines.runs import RunRecord
+from halfiqa_ray.pipelines.zero_plan import ZeroPlan
+from halfiqa_ray.stages.outputs import rank_output
+from halfiqa_ray.stages.parts import Output, compact, settle_errors
+from halfiqa_ray.stages.work import Wanted, discard_other_halves, rule_halves, work
+
+
+@dataclass(frozen=True)
+class PhotoJob:
+    """One job over ``rows`` of the manifest.
+
+    ``ranks`` and ``measures`` say whether rank rows and measures are made, or only halves taken from those that are
+    stored; halves are zeroed when there is a ``zero``.
+    """
+
+    name: str
+    plan: Plan
+    record: RunRecord
+    rows: pa.Table
+    errors: str
+    key: str
+    ranks: bool = False
+    measures: bool = False
+    measure: MeasurePlan | None = None
+    zero: ZeroPlan | None = None
+
+    def run(self) -> pa.Table:
+        """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished."""
+        todo = self.todo(after=False)
+        scorers = plan_scorers(self.plan.settings.compute, passes(todo))
+        self._announce(todo, scorers)
+        if todo.num_rows:
+            with self.record.timed("score"):
+                self._stream(todo, scorers, f"photos {_DONE[self.name]}")
+        with self.record.timed("compact"):
+            self._compact()
+        unfinished = set(self.todo(after=False)["image_id"].to_pylist())
+        if self.zero and self.zero.after:
+            unfinished |= self._second_pass(self.zero, scorers)
+        ids = set(self.rows["image_id"].to_pylist())
+        failed = settle_errors(self.errors, ids - unfinished)
+        report_errors(failed, self.errors)
+        self.record.note(counts={"in": len(ids), "out": len(ids - unfinished), "failed": failed.num_rows})
+        return failed
+
+    def todo(self, after: bool) -> pa.Table:
+        """The rows with something missing in the one pass, or in the second one ``after`` all images are scored."""
+        zero = self.zero
+        if after and zero:
+            images = self._zeroed_images & frozenset(rule_halves(self.plan.folder, ()))  # not those that failed
+            return work(self.rows, Wanted(zeroed=self._folders, zeroed_images=images, given=self._given))
+        return work(
+            self.rows,
+            Wanted(
+                rank=self.plan.folder,
+                fill_rank=self.ranks,
+                measures=self.measure.folder if self.measure else None,
+                fill_measures=self.measures,
+                zeroed=self._folders,
+                zeroed_images=self._zeroed_images,
+                rankings=zero.rankings if zero else (),
+            ),
+        )
+
+    @cached_property
+    def _zeroed_images(self) -> frozenset[str]:
+        return frozenset(self.zero.images["image_id"].to_pylist()) if self.zero else frozenset()
+
+    @cached_property
+    def _given(self) -> dict[str, dict[str, int]]:
+        return self.zero.given_halves() if self.zero else {}
+
+    @property
+    def _folders(self) -> list[str]:
+        return [output.folder for output in self.zero.outputs] if self.zero else []
+
+    @cached_property
+    def _outputs(self) -> tuple[Output, ...]:
+        outputs: list[Output] = []
+        if self.ranks:
+            outputs.append(rank_output(self.plan.folder, self.plan.blocks, self.plan.metadata))
+        if self.measures and self.measure:
+            outputs.append(self.measure.output)
+        return (*outputs, *(self.zero.outputs if self.zero else ()))
+
+    def _stream(self, todo: pa.Table, scorers: Scorers, what: str) -> None:
+        zeroes = pc.any(pc.greater(pc.list_value_length(todo["zero"]), 0)).as_py()
+        zero = self.zero if zeroes else None
+        measuring = self.measure if self.measures and pc.any(todo["measure"]).as_py() else None
+        Stream(
+            plan=self.plan,
+            outputs=tuple(o for o in self._outputs if self.ranks_in(todo) or o.folder != self.plan.folder),
+            errors=self.errors,
+            error_columns=error_columns(self.name, self.key),
+            scorers=scorers,
+            subsets=self.plan.checkpoint if self.ranks_in(todo) else None,
+            measure=measuring.stage if measuring else None,
+            zeroed=tuple(model.uri for model in zero.models) if zero else (),
+            zeroed_sizes=zero.sizes if zero else (),
+        ).run(todo, what)
+
+    def ranks_in(self, todo: pa.Table) -> bool:
+        """Whether any of the rows is to be ranked: the model need not be loaded otherwise."""
+        return bool(pc.any(todo["rank"]).as_py())
+
+    def _second_pass(self, zero: ZeroPlan, scorers: Scorers) -> set[str]:
+        """Zero the halves that hang on other images; returns the images that are not finished."""
+        stale = sum(discard_other_halves(folder, self._given) for folder in self._folders)
+        todo = self.todo(after=True)
+        if todo.num_rows:
+            again = f", {stale} of them again: other images have been ranked since" if stale else ""
+            print(
+                f"second pass, of rankings that hang on other images ({', '.join(zero.after)}): {todo.num_rows} "
+                f"images, at most {passes(todo):,} forward passes{again}",
+                flush=True,
+            )
+            with self.record.timed("second pass"):
+                self._stream(todo, scorers, "photos zeroed")
+            with self.record.timed("second compact"):
+                self._compact()
+        return set(self.todo(after=True)["image_id"].to_pylist())
+
+    def _compact(self) -> None:
+        for output in self._outputs:
+            compact(output.folder, key=output.key)
+
+    def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
+        """Print and note what is going to be done, before it starts."""
+        plan, zero = self.plan, self.zero
+        lines = [
+            f"{self.name} {plan.settings.data.dataset}, run {self.key[:8]}: {self.rows.num_rows} images, "
+            f"{self.rows.num_rows - todo.num_rows} finished before, {todo.num_rows} to {_VERB[self.name]}"
+        ]
+        planned = {"photos": todo.num_rows, "forward_passes": passes(todo)}
+        if self.ranks:
+            model = plan.record.model
+            lines.append(f"  model {model.name}, {model.backbone.name}, from {plan.checkpoint}")
+        if self.measure:
+            of = f"{pc.sum(todo['measure']).as_py() or 0} photos" if self.measures else "as stored, for the rankings"
+            lines.append(f"  measures {', '.join(self.measure.names)}: {of}, run {self.measure.key[:8]}")
+        if zero:
+            photos = sum(1 for asked in todo["zero"].to_pylist() if asked)
+            names = [model.record.model.name for model in zero.models]
+            lines.append(
+                f"  zeroing: {photos} photos, {len(names)} models ({', '.join(names)}), {len(zero.rankings)} rankings "
+                f"({', '.join(zero.rankings)})" + (f", then {', '.join(zero.after)}" if zero.after else "")
+            )
+            lines += [f"    {note}" for note in zero.notes]
+            planned |= {"zeroed_photos": photos, "models": len(names), "rankings": len(zero.rankings) + len(zero.after)}
+        if self.ranks or zero:
+            lines.append(f"  {passes(todo):,} forward passes at most (equal masks of an image are run once); {scorers}")
+        print("\n".join(lines), flush=True)
+        self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
+        if zero:
+            self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after])
+
+
+_VERB = {"rank": "score", "measure": "measure", "zero": "zero"}
+_DONE = {"rank": "scored", "measure": "measured", "zero": "zeroed"}

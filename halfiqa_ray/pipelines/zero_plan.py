@@ -1,0 +1,187 @@
+"""What a run of zeroing is: which models, which rankings, which images, and where the rows go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from halfiqa_ray import storage
+from halfiqa_ray.config import Rule
+from halfiqa_ray.masking.controls import other_images
+from halfiqa_ray.masking.importance import image_plcc_importance, important_half
+from halfiqa_ray.models.checkpoints import RECORD, CheckpointRecord, checkpoint_uri, read_record
+from halfiqa_ray.pipelines.measure_plan import MeasurePlan
+from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits
+from halfiqa_ray.stages.decode import Size
+from halfiqa_ray.stages.outputs import zeroed_output
+from halfiqa_ray.stages.parts import Output, errors_uri
+from halfiqa_ray.stages.runs import zeroed_key
+from halfiqa_ray.stages.work import rule_halves
+from halfiqa_ray.stages.zeroing import Halves
+from halfiqa_ray.tables.reading import find_run, read_images
+from halfiqa_ray.tables.scan import scan
+
+# Halves that need nothing but the image itself, and those that need the other images' scores first.
+OWN_CONTROLS = ("control_random", "control_centre")
+AFTER_ALL = ("control_other", "image_plcc")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that predicts zeroed photos."""
+
+    uri: str
+    record: CheckpointRecord
+
+
+@dataclass(frozen=True)
+class ZeroPlan:
+    """A run of zeroing. ``rankings`` are found in the stream, ``after`` in a second one over the same images."""
+
+    plan: Plan
+    measure: MeasurePlan | None  # whose halves may be asked for
+    models: tuple[Checkpoint, ...]
+    rankings: tuple[str, ...]
+    after: tuple[str, ...]
+    images: pa.Table  # manifest rows of the zero splits
+    notes: tuple[str, ...]  # for the user: what was left out and why
+
+    @property
+    def errors(self) -> str:
+        """Folder of the errors of the zero job."""
+        return errors_uri(self.plan.settings.output, "zero", self.plan.settings.data.dataset, self.plan.key)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Input size of every model."""
+        return tuple((m.record.preprocessing.height, m.record.preprocessing.width) for m in self.models)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """A table a model."""
+        settings, measure_key = self.plan.settings, self.measure.key if self.measure else None
+        dataset = storage.join(settings.output, "zeroed", f"dataset={settings.data.dataset}")
+        found = []
+        for number, model in enumerate(self.models):
+            key = zeroed_key(model.record, self.plan.key, measure_key, settings.seed)
+            folder = storage.join(dataset, f"model={model.record.model.name}", f"run={key[:8]}")
+            about: dict[str, Any] = about_model(model.uri, model.record, self.plan.about_photos) | {
+                "run_key": key,
+                "rank_key": self.plan.key,
+                "measure_key": measure_key,
+                "rank_model": self.plan.record.model.name,
+                "rank_checkpoint": self.plan.checkpoint,
+                "size": list(self.sizes[number]),
+                "seed": settings.seed,
+            }
+            found.append(zeroed_output(folder, number, self.plan.about_photos | about))
+        return tuple(found)
+
+    def given_halves(self) -> dict[str, Halves]:
+        """The half of every image by the rankings of ``after``, from what is stored of all images."""
+        rule = self.plan.settings.rank.rule
+        given: dict[str, Halves] = {}
+        if "control_other" in self.after:
+            own = {i: halves[rule] for i, halves in rule_halves(self.plan.folder, [rule]).items() if rule in halves}
+            given["control_other"] = other_halves(self.images, own, self.plan.settings.seed)
+        if "image_plcc" in self.after and (half := _image_plcc_half(self.plan)):
+            given["image_plcc"] = dict.fromkeys(self.images["image_id"].to_pylist(), half)
+        return given
+
+
+def find_checkpoints(plan: Plan) -> tuple[Checkpoint, ...]:
+    """The models of ``zero.models``, in order of name. Raises CheckpointError for one that is not there."""
+    settings = plan.settings
+    folder, run = storage.join(settings.output, "checkpoints", settings.data.dataset), settings.train.run
+    if settings.zero.models:
+        uris = [
+            model if "/" in model else checkpoint_uri(settings.output, settings.data.dataset, model, run)
+            for model in settings.zero.models
+        ]
+    else:
+        ending = f"/{run}/{RECORD}"
+        found = [file for file in storage.list_files(folder, RECORD, recursive=True) if file.endswith(ending)]
+        uris = [plan.checkpoint, *(file.removesuffix(f"/{RECORD}") for file in found)]
+    models: dict[tuple[str, str], Checkpoint] = {}
+    for uri in uris:
+        record = read_record(uri)
+        models.setdefault((record.model.name, record.weights_sha256), Checkpoint(storage.absolute(uri), record))
+    return tuple(models[each] for each in sorted(models))
+
+
+def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePlan | None) -> ZeroPlan:
+    """The run of the settings. Raises ValueError for rankings or splits that do not exist."""
+    rankings, notes = _rankings(plan, measure)
+    now = tuple(r for r in rankings if r not in AFTER_ALL)
+    after = tuple(r for r in AFTER_ALL if r in rankings)
+    return ZeroPlan(plan, measure, models, now, after, _images(plan), notes)
+
+
+def other_halves(images: pa.Table, halves: Halves, seed: int) -> Halves:
+    """For every image another one's half: its seeded partner of the same split, or the partner's partner and so on.
+
+    Partners are drawn among all images of the manifest's split, so that they do not hang on how many are ranked yet.
+    An image gets none when no image of another photo has a half.
+    """
+    found: Halves = {}
+    for split in sorted(set(images["split"].to_pylist()), key=str):
+        some = images.filter(pa.array([s == split for s in images["split"].to_pylist()]))
+        ids = some["image_id"].to_pylist()
+        photos = [photo or i for photo, i in zip(some["source_photo"].to_pylist(), ids, strict=True)]
+        others = other_images(ids, photos, seed)
+        for here, image_id in enumerate(ids):
+            there = int(others[here])
+            while there not in (here, -1) and (ids[there] not in halves or photos[there] == photos[here]):
+                there = int(others[there])
+            if there not in (here, -1):
+                found[image_id] = halves[ids[there]]
+    return found
+
+
+def _images(plan: Plan) -> pa.Table:
+    splits = plan.settings.zero.splits
+    if not splits:
+        splits = tuple(sorted({s for s in plan.manifest["split"].to_pylist() if s and s.startswith("test")}))
+    return of_splits(plan.manifest, splits, "zero.splits") if splits else plan.manifest
+
+
+def _rankings(plan: Plan, measure: MeasurePlan | None) -> tuple[list[str], tuple[str, ...]]:
+    settings, notes = plan.settings, []
+    measures = measure.names if measure else ()
+    asked: Sequence[str] = settings.zero.rankings
+    if not asked:
+        own = [measure.averaged] if measure else []
+        if measure is None:
+            notes.append("no averaged measure among the rankings: run jobs/measure.py first")
+        asked = [settings.rank.rule, "score_change", *own, *OWN_CONTROLS, "control_other"]
+    known = (*get_args(Rule), *measures, *OWN_CONTROLS, "control_other")
+    if unknown := [ranking for ranking in asked if ranking not in known]:
+        missing = "" if measure else "; measures are known once jobs/measure.py has run"
+        raise ValueError(f"zero.rankings names {', '.join(unknown)}; there are {', '.join(known)}{missing}")
+    left = list(dict.fromkeys(asked))
+    if plan.record.model.output == "score" and "level_plcc" in left:
+        left.remove("level_plcc")
+        notes.append(f"no level_plcc among the rankings: {plan.record.model.name} predicts no levels")
+    rule = settings.rank.rule
+    without_halves = ("level_plcc", "image_plcc") if plan.record.model.output == "score" else ("image_plcc",)
+    if "control_other" in left and rule in without_halves:
+        left.remove("control_other")
+        notes.append(f"no control_other among the rankings: rank.rule {rule} gives no image a half of its own")
+    return left, tuple(notes)
+
+
+def _image_plcc_half(plan: Plan) -> int:
+    """The one half of the rule `image_plcc` over all ranked images; 0 where it is undefined."""
+    run = find_run(plan.settings.output, plan.settings.data.dataset, plan.key)
+    images = read_images(run)
+    sums = None
+    for part in images.parts:
+        count = len(part.rows)
+        nothing = np.empty((count, 0), np.int64)
+        found = scan(part, run.grid, np.zeros(count, np.int64), np.full(count, np.nan), nothing).against_score[0]
+        sums = found if sums is None else sums.merge(found)
+    return 0 if sums is None else int(important_half(image_plcc_importance(run.grid, sums.plcc())[None])[0])

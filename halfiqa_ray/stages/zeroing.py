@@ -1,0 +1,135 @@
+"""Stage: decoded photos and the halves of their blocks in, the scores of every model with a half zeroed out.
+
+Section 4.1 of the paper. Shape suffixes: N images, H and W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from halfiqa_ray.config import GridSettings
+from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.masking.zeroing import zero_blocks
+from halfiqa_ray.models.base import QualityModel
+from halfiqa_ray.models.checkpoints import load_checkpoint
+from halfiqa_ray.stages.decode import batches, pixels_of
+
+# What is asked of a row: pairs of a model (its number) and a ranking (null: the photo as it is).
+WORK = pa.list_(pa.struct([pa.field("model", pa.int32()), pa.field("ranking", pa.string())]))
+# The column that this stage adds.
+ZEROED = pa.list_(
+    pa.struct(
+        [
+            pa.field("model", pa.int32()),
+            pa.field("ranking", pa.string()),
+            pa.field("zeroed_half", pa.string()),
+            pa.field("zeroed_blocks", pa.uint16()),
+            pa.field("score", pa.float32()),
+        ]
+    )
+)
+Halves = dict[str, int]  # ranking: important half, bit set = block is important
+
+
+@dataclass
+class Found:
+    """Of one image: rows to store (fields of ``ZEROED``), and what went wrong."""
+
+    rows: list[dict[str, Any]]
+    error: str | None = None
+    message: str | None = None
+
+
+class ScoreZeroed:
+    """Predicts photos as they are and with each half of their blocks set to zero, by any number of models.
+
+    Each model sees photos at its checkpoint's input size. Masks that are equal are run once an image and model. Batches
+    are always padded to ``batch_size``, so that a score does not depend on what else is scored; ``threads`` (CPU)
+    fixes torch's threads, on which sums may depend.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[str],
+        grid: GridSettings,
+        device: str = "cpu",
+        batch_size: int = 1,
+        threads: int = 0,
+    ) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self.grid, self.device, self.batch_size = Grid(grid.rows, grid.columns), torch.device(device), batch_size
+        self.models: list[QualityModel] = []
+        self.names: list[str] = []
+        for checkpoint in checkpoints:
+            model, record = load_checkpoint(checkpoint, device)
+            self.models.append(model)
+            self.names.append(record.model.name)
+
+    def __call__(self, rows: pa.Table, halves: Sequence[Halves]) -> list[Found]:
+        """What is found of each row of ``Decode``, of the work (``WORK``) in its column ``zero``.
+
+        ``halves`` are the important halves of each row's rankings. A ranking without one, and a score that is not
+        finite, are errors of the image; the rest is still found.
+        """
+        work = [asked or [] for asked in rows["zero"].to_pylist()]
+        found = [Found([]) for _ in work]
+        there = set(range(rows.num_rows)) - {i for i, error in enumerate(rows["error"].to_pylist()) if error}
+        for number, model in enumerate(self.models):
+            rankings = {i: [w["ranking"] for w in work[i] if w["model"] == number] for i in sorted(there)}
+            wanted = {i: self._variants(some, halves[i]) for i, some in rankings.items()}
+            scores = self._scores(model, rows, {i: {v[2] for v in some} for i, some in wanted.items()})
+            for i, variants in wanted.items():
+                uri = rows["uri"][i].as_py()
+                for ranking in sorted(set(rankings[i]) - {v[0] for v in variants}, key=str):
+                    found[i].error = "no half"
+                    found[i].message = f"{uri}: {ranking} gives this image no important half"
+                if not all(np.isfinite(scores[i, blocks]) for _, _, blocks in variants):
+                    found[i].error = "zeroed score is not finite"
+                    found[i].message = f"{uri}: {self.names[number]} gave a score that is not a number"
+                    continue
+                for ranking, half, blocks in variants:
+                    found[i].rows.append(
+                        {
+                            "model": number,
+                            "ranking": ranking,
+                            "zeroed_half": half,
+                            "zeroed_blocks": blocks,
+                            "score": scores[i, blocks],
+                        }
+                    )
+        return found
+
+    def _variants(self, rankings: Sequence[str | None], halves: Halves) -> list[tuple[str | None, str, int]]:
+        """Ranking, half and zeroed blocks of all that is to be predicted of one image."""
+        variants: list[tuple[str | None, str, int]] = []
+        for ranking in rankings:
+            if ranking is None:
+                variants.append((None, "none", 0))
+            elif ranking in halves:
+                half = halves[ranking]
+                variants += [(ranking, "important", half), (ranking, "trivial", self.grid.full ^ half)]
+        return variants
+
+    def _scores(
+        self, model: QualityModel, rows: pa.Table, wanted: dict[int, set[int]]
+    ) -> dict[tuple[int, int], np.float32]:
+        """The score of every row number and mask (zeroed blocks) that is wanted, each run once."""
+        size = model.preprocessing.height, model.preprocessing.width
+        scores: dict[tuple[int, int], np.float32] = {}
+        each = (((i, mask), pixels) for i, pixels in pixels_of(rows, size) for mask in sorted(wanted.get(i, ())))
+        for keys, pixels_NHWC in batches(each, self.batch_size):
+            padded_NHWC = np.zeros((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
+            padded_NHWC[: len(keys)] = pixels_NHWC
+            masks_N = [mask for _, mask in keys] + [0] * (self.batch_size - len(keys))
+            with torch.inference_mode():
+                images_NCHW = model.normalise(torch.from_numpy(padded_NHWC).to(self.device))
+                score_N = model(zero_blocks(images_NCHW, masks_N, self.grid)).score_N.float().cpu().numpy()
+            scores |= dict(zip(keys, score_N[: len(keys)], strict=True))
+        return scores

@@ -1,0 +1,141 @@
+"""Photos with halves zeroed, scored by several models, without Ray."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from halfiqa_ray.config import GridSettings
+from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.models.base import QualityModel
+from halfiqa_ray.models.build import build_model
+from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
+from halfiqa_ray.stages.decode import Decode, pixels_of
+from halfiqa_ray.stages.zeroing import WORK, ScoreZeroed
+from tests.models.small import KONIQ, model_settings, train_settings
+from tests.stages.test_subsets import write_checkpoint, write_photos
+
+GRID, FULL = GridSettings(rows=2, columns=3), 63
+
+
+def write_koncept(folder, seed=3):
+    """An untrained small KonCept at another input size than the small TRIQ (80 x 64)."""
+    torch.manual_seed(seed)
+    settings = model_settings(
+        name="koncept", height=80, width=64, output="score", koncept={"hidden": (8,), "dropout": (0.1,)}
+    )
+    model = build_model(settings, KONIQ)
+    nothing = {"train": train_settings(), "seed": 0, "stage": "fit", "epoch": 1, "split_hash": "0"}
+    record = CheckpointRecord(
+        dataset="demo",
+        synthetic=False,
+        mos_scale=KONIQ,
+        model=settings,
+        preprocessing=model.preprocessing,
+        run="r",
+        metrics={},
+        versions={},
+        **nothing,
+    )
+    save_checkpoint(str(folder), model, record)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    root = tmp_path_factory.mktemp("checkpoints")
+    return write_checkpoint(root / "triq"), write_koncept(root / "koncept")
+
+
+def asked(rows, rankings, models=(0, 1)):
+    work = [{"model": m, "ranking": r} for m in models for r in rankings]
+    return rows.append_column("zero", pa.array([work] * rows.num_rows, WORK))
+
+
+DECODE = Decode(64, 96, more=((64, 96), (80, 64)))
+HALVES = {"a": 0b000111, "b": 0b010101, "c": 0b111000}  # c is a turned round
+
+
+def test_scores_are_those_of_images_zeroed_by_hand(checkpoints, tmp_path):
+    rows = DECODE(asked(write_photos(tmp_path, 3), [None, "a", "b"]))
+    found = ScoreZeroed(checkpoints, GRID, threads=1)(rows, [HALVES] * 3)
+    for number, checkpoint in enumerate(checkpoints):
+        model, record = load_checkpoint(checkpoint)
+        size = record.preprocessing.height, record.preprocessing.width
+        cells = Grid(2, 3).cells(*size)
+        for i, pixels in pixels_of(rows, size):
+            mine = [row for row in found[i].rows if row["model"] == number]
+            assert [(row["ranking"], row["zeroed_half"], row["zeroed_blocks"]) for row in mine] == [
+                (None, "none", 0),
+                *(("a", "important", 7), ("a", "trivial", 56), ("b", "important", 21), ("b", "trivial", 42)),
+            ]
+            for row in mine:
+                image = model.normalise(torch.from_numpy(pixels.copy())[None])
+                zeroed = torch.from_numpy(np.isin(cells, [b for b in range(6) if row["zeroed_blocks"] >> b & 1]))
+                image[:, :, zeroed] = 0
+                with torch.inference_mode():
+                    assert row["score"] == pytest.approx(model(image).score_N.item(), abs=1e-6)
+    scores = np.array([[row["score"] for row in each.rows] for each in found])
+    assert np.ptp(scores, axis=1).min() > 1e-5  # zeroing does something to these models
+
+
+def test_equal_masks_are_run_once(checkpoints, tmp_path, monkeypatch):
+    """a and c are the same split: 1 (as it is) + 2 (a, c) + 2 (b) passes an image and model."""
+    rows = DECODE(asked(write_photos(tmp_path, 4), [None, "a", "b", "c"]))
+    stage = ScoreZeroed(checkpoints, GRID, threads=1)
+    calls = []
+    for model in stage.models:
+        model.register_forward_hook(lambda module, given, out: calls.append((id(module), len(given[0]))))
+    found = stage(rows, [HALVES] * 4)
+    assert len(calls) == 4 * 2 * 5
+    assert {size for _, size in calls} == {1}
+    by = {(row["model"], row["ranking"], row["zeroed_half"]): row["score"] for row in found[2].rows}
+    assert len(by) == 14
+    assert by[1, "a", "important"] == by[1, "c", "trivial"]
+
+
+def test_a_row_does_not_depend_on_its_neighbours(checkpoints, tmp_path):
+    """Alone, shuffled and batched: bitwise equal on CPU."""
+    rows = asked(write_photos(tmp_path, 5), [None, "a", "b"])
+    halves = [HALVES | {"b": half} for half in (7, 21, 13, 52, 38)]
+    for batch_size in (1, 4):
+        stage = ScoreZeroed(checkpoints, GRID, batch_size=batch_size, threads=1)
+        together = stage(DECODE(rows), halves)
+        alone = [stage(DECODE(rows.slice(i, 1)), halves[i : i + 1])[0] for i in range(5)]
+        assert together == alone
+        order = [3, 0, 4, 2, 1]
+        assert [together[i] for i in order] == stage(DECODE(rows.take(pa.array(order))), [halves[i] for i in order])
+
+
+def test_only_what_is_asked_for(checkpoints, tmp_path):
+    rows = write_photos(tmp_path, 2)
+    work = pa.array([[{"model": 1, "ranking": "b"}], []], WORK)
+    found = ScoreZeroed(checkpoints, GRID, threads=1)(DECODE(rows.append_column("zero", work)), [HALVES] * 2)
+    assert [(row["model"], row["zeroed_half"]) for row in found[0].rows] == [(1, "important"), (1, "trivial")]
+    assert found[1].rows == []
+
+
+def test_what_cannot_be_scored_is_an_error_and_the_rest_is_there(checkpoints, tmp_path):
+    rows = write_photos(tmp_path, 3)
+    (tmp_path / "1.png").write_bytes(b"not a photo")
+    stage = ScoreZeroed(checkpoints, GRID, threads=1)
+    bias = next(p for name, p in reversed(list(stage.models[1].named_parameters())) if name.endswith("bias"))
+    with torch.no_grad():
+        bias.fill_(float("nan"))
+    found = stage(DECODE(asked(rows, [None, "a", "lost"])), [HALVES] * 3)
+    assert found[1].rows == []
+    assert found[1].error is None  # the decoder has said it
+    assert {row["model"] for row in found[0].rows} == {0}
+    assert found[0].error == "zeroed score is not finite"
+    assert "koncept" in found[0].message
+    assert "0.png" in found[0].message
+    good = ScoreZeroed(checkpoints, GRID, threads=1)(DECODE(asked(rows, [None, "lost"])), [HALVES] * 3)
+    assert good[0].error == "no half"
+    assert "lost" in good[0].message
+    assert len(good[0].rows) == 2
+
+
+def test_every_kind_of_model_is_taken(checkpoints):
+    stage = ScoreZeroed(checkpoints, GRID)
+    assert stage.names == ["triq", "koncept"]
+    assert all(isinstance(model, QualityModel) for model in stage.models)
