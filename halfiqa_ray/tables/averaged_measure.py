@@ -78,6 +78,8 @@ def _mean(
     papers = paper.paper_measure(ranking)[1]
     if not papers:
         notes.append(f"{ranking} is not the paper's average: its objectness is another")
+    flat = [line["model"] for line in lines if np.isnan(line["difference"])]
+    notes += [f"no mean: nothing varies in {', '.join(flat)}"] if flat else []
     few = correlated.units[scope].note()
     notes += [few] if few else []
     known = paper.paper_dataset(run)

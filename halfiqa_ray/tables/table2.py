@@ -46,6 +46,7 @@ class Matching:
     number_N: NDArray[np.int64]
     tied_N: NDArray[np.bool_]
     note: str = ""
+    whole: bool = True  # whether every data set that is counted together has it
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def together(runs: Sequence[MatchedRun]) -> MatchedRun:
             continue
         notes += [f"without {', '.join(lacking)}"] if lacking else []
         number_N, tied_N = (np.concatenate(part) for part in zip(*parts, strict=True))
-        matchings.append(Matching(*key, number_N, tied_N, "; ".join(dict.fromkeys(notes))))
+        matchings.append(Matching(*key, number_N, tied_N, "; ".join(dict.fromkeys(notes)), not lacking))
     return MatchedRun(
         dataset=JOINED.join(one.dataset for one in runs),
         run=JOINED.join(one.run for one in runs),
@@ -225,5 +226,5 @@ def _paper(found: MatchedRun, scope: str, matching: Matching, row: Mapping[str, 
     said: dict[str, Any] = {"papers_measure": papers}
     if name and papers and row["reading"] == READINGS[0] and found.grid.blocks == 12:
         said["paper"] = paper.TABLE2[name][row["threshold"] - 1] / 100
-        said["compared"] = scope == ALL and found.real == frozenset(paper.TITLES)
+        said["compared"] = scope == ALL and matching.whole and found.real == frozenset(paper.TITLES)
     return said
