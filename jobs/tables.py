@@ -4,9 +4,11 @@ import sys
 
 from halfiqa_ray.config import parse
 
-DESCRIPTION = """Make the tables of a rank run anew from its stored scores, as jobs/rank.py does at its end: the
-table of Section 2, the statistics of every subset, the data-set-wide importance, and, where planted defects are known,
-how well the halves find them. No model is run."""
+DESCRIPTION = """Make the tables of a rank run anew from stored rows, as jobs/rank.py does at its end; no model is run.
+Section 2, Table I with its controls, the averaged measure and Table II, each beside the paper's numbers; and from the
+scores of all subsets: sufficiency curves, agreement of rules, measures and models, positions, interactions of blocks,
+and, where planted defects are known, how well the halves find them. What was not measured (jobs/measure.py) or zeroed
+(jobs/zero.py) is blank, with the reason. Each table is written below the output as Parquet, CSV and Markdown."""
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from halfiqa_ray.tables.build import RunTables
 from halfiqa_ray.tables.derived import Measured, Zeroed, read_measures, read_zeroed, why_not_zeroed
 from halfiqa_ray.tables.interactions import interactions
 from halfiqa_ray.tables.positions import positions
-from halfiqa_ray.tables.reading import ALL, Images, Run, find_run, read_images
+from halfiqa_ray.tables.reading import ALL, Images, Run, find_runs, read_images
 from halfiqa_ray.tables.scan import Mapper, in_process
 from halfiqa_ray.tables.second_pass import scan_all
 from halfiqa_ray.tables.section2 import Resampling
@@ -64,7 +64,7 @@ def make_experiments(
     """All tables of ``PAGES`` of one run. What was not measured or zeroed is blank and named in them.
 
     ``made`` are the run's tables of Section 2. Table II also counts the images together with those of the newest runs
-    of the other data sets below ``output`` that have the same grid and are synthetic or not alike.
+    of the other data sets below ``output`` (`other_runs`).
     """
     measures, missing = read_measures(output, run, images)
     models = read_zeroed(output, run, images)
@@ -78,12 +78,20 @@ def make_experiments(
 
 
 def other_runs(output: str, run: Run) -> list[Run]:
-    """The newest run of every other data set that can be counted together with a run."""
+    """The newest run of every other data set that can be counted together with a run.
+
+    It has the same grid, its model was trained under the same name (not, say, the untrained control), and both or
+    neither are synthetic.
+    """
     folder = storage.join(output, "rank")
     names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
     datasets = sorted({name.removeprefix("dataset=") for name in names if name.startswith("dataset=")} - {run.dataset})
-    found = [find_run(output, dataset) for dataset in datasets]
-    return [other for other in found if (other.grid, other.synthetic) == (run.grid, run.synthetic)]
+    alike = [[other for other in find_runs(output, dataset) if _alike(other) == _alike(run)] for dataset in datasets]
+    return [runs[0] for runs in alike if runs]
+
+
+def _alike(run: Run) -> tuple[Any, ...]:
+    return run.grid, run.synthetic, run.metadata.get("model"), run.metadata.get("checkpoint_run")
 
 
 def _matching_of_other(output: str, run: Run, seed: int) -> MatchedRun:
@@ -178,7 +186,8 @@ def matching(
 
 def table2_tables(found: MatchedRun, others: list[MatchedRun], rule: str, resampling: Resampling) -> Tables:
     """Table II of a run, and of its images together with those of runs of other data sets, in one table."""
-    both = [found, together([found, *others])] if others else [found]
+    every = sorted([found, *others], key=lambda one: one.dataset)
+    both = [found, together(every)] if others else [found]
     made = [table2(one, rule, resampling) for one in both]
     return {
         "table2": pa.concat_tables([one[0] for one in made]),

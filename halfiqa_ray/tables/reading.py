@@ -87,6 +87,16 @@ def find_run(output: str, dataset: str, run_key: str | None = None) -> Run:
     Newest is by the latest time of creation in the files' metadata, else by when they were written.
     Raises FileNotFoundError naming the folder and the job that fills it.
     """
+    runs = find_runs(output, dataset, run_key)
+    if not runs:
+        wanted = f"run {run_key[:8]}" if run_key is not None else "a run"
+        folder = storage.join(output, "rank", f"dataset={dataset}")
+        raise FileNotFoundError(f"no Parquet file of {wanted} below {folder}: jobs/rank.py writes it")
+    return runs[0]
+
+
+def find_runs(output: str, dataset: str, run_key: str | None = None) -> list[Run]:
+    """All runs of a data set below ``output`` (or those of ``run_key``), the newest first."""
     folder = storage.join(output, "rank", f"dataset={dataset}")
     runs: dict[str, list[str]] = {}
     for file in storage.list_files(folder, ".parquet", recursive=True):
@@ -95,14 +105,15 @@ def find_run(output: str, dataset: str, run_key: str | None = None) -> Run:
             runs.setdefault(name.removeprefix("run="), []).append(file)
     if run_key is not None:
         runs = {key: files for key, files in runs.items() if key == run_key[:8]}
-    if not runs:
-        wanted = f"run {run_key[:8]}" if run_key is not None else "a run"
-        raise FileNotFoundError(f"no Parquet file of {wanted} below {folder}: jobs/rank.py writes it")
-    newest = max(runs, key=lambda key: (created(runs[key]), key)) if len(runs) > 1 else next(iter(runs))
-    metadata = schema.metadata(storage.read_schema(runs[newest][0]))
-    if "grid" not in metadata:
-        raise ValueError(f"{runs[newest][0]} does not say its block grid: it was not written by jobs/rank.py")
-    return Run(dataset, newest, tuple(runs[newest]), metadata)
+    if len(runs) > 1:
+        runs = dict(sorted(runs.items(), key=lambda run: (created(run[1]), run[0]), reverse=True))
+    found = []
+    for key, files in runs.items():
+        metadata = schema.metadata(storage.read_schema(files[0]))
+        if "grid" not in metadata:
+            raise ValueError(f"{files[0]} does not say its block grid: it was not written by jobs/rank.py")
+        found.append(Run(dataset, key, tuple(files), metadata))
+    return found
 
 
 def read_images(run: Run) -> Images:
