@@ -211,8 +211,8 @@ def search(
     if not left:
         return
     tune = settings.tune
-    histories = {number: folder.trial(number).history() for number in planned}
-    before = {one.number: histories.pop(one.number)[: one.epochs] for one in ended}
+    decided = {number: folder.decided(number) for number in planned}
+    before = {one.number: decided.pop(one.number) for one in ended}
     store, path = storage.filesystem(folder.uri)
     trainable = ray.tune.with_parameters(
         trial,
@@ -224,7 +224,7 @@ def search(
         ray.tune.with_resources(trainable, {"CPU": DRIVER_CPUS}),
         param_space={"number": ray.tune.grid_search(left)},
         tune_config=ray.tune.TuneConfig(
-            scheduler=Halving(most_epochs(planned), tune.grace_epochs, tune.reduction, before, histories),
+            scheduler=Halving(most_epochs(planned), tune.grace_epochs, tune.reduction, before, decided),
             max_concurrent_trials=tune.concurrent,
             trial_dirname_creator=trial_name,
             trial_name_creator=trial_name,
@@ -261,7 +261,8 @@ def trial(config: dict[str, Any], planned: dict[int, dict[str, Any]], folder: st
 class Halving(ASHAScheduler):
     """ASHA on the validation PLCC of the best epoch so far, that knows the epochs of an earlier start of the search.
 
-    ``before`` has the histories of trials that have ended, ``started`` of those that go on, by number.
+    ``before`` has the epochs of trials that have ended, ``started`` of those that go on, by number, as far as an
+    earlier start decided on them.
     """
 
     def __init__(
@@ -303,6 +304,7 @@ class Follow(TrialProgressCallback):
         number = trial.config["number"]
         self.running[number] = result
         with contextlib.suppress(OSError):  # a store that is away for a moment must not end the trial
+            self.folder.decide(number, result["epoch"])
             write_events(self.folder.trial(number).tensorboard, self.folder.trial(number).history())
         if time.monotonic() - self.printed >= self.seconds:
             self.printed = time.monotonic()
@@ -319,8 +321,8 @@ class Follow(TrialProgressCallback):
         history, reason = where.history(), where.failure()
         state: State = "failed" if reason else "finished"
         if not (reason or storage.exists(storage.join(where.state, FINISHED))):
-            state = "stopped"
-            history = history[: trial.last_result.get("epoch")]  # its workers may have begun another
+            history = self.folder.decided(number)
+            state = "stopped" if not history or history[-1].epochs_left else "finished"
         self._end(number, state, reason, history)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -342,8 +344,9 @@ class Follow(TrialProgressCallback):
             storage.delete_folder(self.folder.trial(number).state)
         found = "none" if ended.plcc is None else f"{ended.plcc:.3f} at {ended.stage} {ended.epoch}"
         why = f" ({reason})" if reason else ""
+        epochs = f"{ended.epochs} epoch{'s' * (ended.epochs != 1)}"
         print(
-            f"trial {number} {state} after {ended.epochs} epochs in {duration(ended.seconds)}{why}: validation PLCC "
+            f"trial {number} {state} after {epochs} in {duration(ended.seconds)}{why}: validation PLCC "
             f"{found}; {self._so_far()}",
             flush=True,
         )

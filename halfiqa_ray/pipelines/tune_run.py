@@ -1,9 +1,9 @@
 """A search's folder: what it was started with, its trials and how each ended, and its results. No Ray.
 
 ``tune/DATASET/MODEL/NAME/`` holds ``settings.json`` and ``draws.json`` from the first minute and a folder
-``trials/NUMBER/`` a trial with its ``history.json`` and, when it has ended, ``trial.json`` and ``tensorboard/``; at the
-end ``best.yaml``, ``trials.md`` and, last, ``trials.parquet``. Until then ``trials/NUMBER/_train/`` holds what a
-resumed trial needs.
+``trials/NUMBER/`` a trial with its ``history.json``, ``tensorboard/``, ``decided.json`` (how many of its epochs the
+search has judged) and, when it has ended, ``trial.json``; at the end ``best.yaml``, ``trials.md`` and, last,
+``trials.parquet``. Until then ``trials/NUMBER/_train/`` holds what a resumed trial needs.
 """
 
 from __future__ import annotations
@@ -115,6 +115,15 @@ class TuneFolder:
             return None
         value = storage.read_json(file)
         return [Trial(**trial) for trial in value["trials"]], value["refused"]
+
+    def decide(self, number: int, epochs: int) -> None:
+        """Write down that the search has let a trial go on after so many epochs, or stopped it."""
+        storage.write_json(storage.join(self.trial(number).uri, "decided.json"), {"epochs": epochs})
+
+    def decided(self, number: int) -> list[EpochReport]:
+        """The epochs after which the search has decided on a trial; its workers may have run more."""
+        file = storage.join(self.trial(number).uri, "decided.json")
+        return self.trial(number).history()[: storage.read_json(file)["epochs"]] if storage.exists(file) else []
 
     def end(self, ended: Ended) -> None:
         """Write down how a trial ended."""

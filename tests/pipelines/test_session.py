@@ -37,6 +37,40 @@ print(json.dumps(found | {"left_running": ray.is_initialized()}))
 """
 
 
+DASHBOARD = """
+import json, os, urllib.error, urllib.request
+from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.session import DASHBOARD_ADDRESS, ray_session
+from halfiqa_ray.pipelines.tune import check_dashboard
+
+with ray_session(Settings(), dashboard=True):
+    check_dashboard()
+    address = os.environ[DASHBOARD_ADDRESS]
+    try:
+        code = urllib.request.urlopen(address + "/api/v0/nodes").status
+    except urllib.error.HTTPError as error:
+        code = error.code
+print(json.dumps({"address": address, "code": code, "left": DASHBOARD_ADDRESS in os.environ}))
+"""
+
+
+def test_a_dashboard_is_private_and_found_beside_another_ray(cluster, tmp_path):
+    """Ray Train's cleaner looks for the State API by itself; with two Rays on a machine it must be told where."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", DASHBOARD],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["address"].startswith("http://127.0.0.1:")
+    assert (found["code"], found["left"]) == (401, False)
+
+
 def test_a_private_session_is_private_and_quiet(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     ran = subprocess.run(

@@ -151,7 +151,7 @@ def test_a_cluster_without_its_dashboard_is_refused(cluster):
 
 
 def stand_in(number):
-    return SimpleNamespace(trial_id=f"id-{number}", config={"number": number}, last_result={"epoch": 2})
+    return SimpleNamespace(trial_id=f"id-{number}", config={"number": number})
 
 
 def test_a_resumed_scheduler_decides_as_one_that_saw_everything():
@@ -201,6 +201,7 @@ def test_how_a_trial_ended_is_written_down(state, tmp_path, capsys):
         storage.write_text(storage.join(where.state, tune.FINISHED), "")
     follow = tune.Follow(folder, [Trial(3, {RATE: 1e-3, "model.options.list": [1]})], [], seconds=0)
     follow.on_trial_result(1, [], stand_in(3), {"epoch": 2, "best_plcc": 0.3})
+    assert folder.decided(3) == history(0.1, 0.3, 0.9)[:2]
     assert "running: trial 3 epoch 2 (PLCC 0.300); 0 of 1 trials ended" in capsys.readouterr().out
     follow.on_trial_complete(1, [], stand_in(3))
     (ended,) = folder.ended([1, 2, 3])
