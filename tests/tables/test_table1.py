@@ -107,6 +107,17 @@ def test_scopes_are_the_test_split_and_all_that_was_zeroed(tmp_path):
     assert n == {"all": 90, "test": 40, "test_same_photo": 40}
 
 
+def test_images_with_single_blocks_zeroed_only_are_not_among_the_zeroed(tmp_path):
+    table, half = planted.rows(60, GRID)
+    test = np.array(table["split"].to_pylist()) == "test"
+    sample = planted_derived.zeroed(table, half, GRID, rankings=(), single=True, where=~test)
+    rows = pa.concat_tables([planted_derived.zeroed(table, half, GRID), sample])
+    found = make(tmp_path, table, {"triq": rows})["table1"]
+    of_test, of_all = (by_name(found, scope)["triq", "level_plcc"] for scope in ("test", "all"))
+    for name in ("n", "n_mos", "resampled_units", "test", "important_mos"):
+        assert of_all[name] == of_test[name]
+
+
 def test_missing_models_and_rankings_are_named_and_blank(planted_run, tmp_path):
     found = by_name(planted_run[2]["table1"])
     for model in FIVE[2:]:
