@@ -18,9 +18,9 @@ demo: .venv/.installed
 	@echo "== an untrained TRIQ over the test photos: the control of the localisation table"
 	$(BIN)/python jobs/train.py --config configs/demo.yaml --train.run untrained --train.main.epochs 0
 	$(BIN)/python jobs/rank.py --config configs/demo.yaml --train.run untrained --rank.tables false \
-	  --rank.splits '[test,test_same_photo]'
+	  --rank.zero false --rank.measure false --rank.splits '[test,test_same_photo]'
 	@echo "== the trained TRIQ over every photo"
-	$(BIN)/python jobs/rank.py --config configs/demo.yaml
+	$(BIN)/python jobs/rank.py --config configs/demo.yaml --rank.zero false --rank.measure false
 	$(BIN)/python jobs/report.py --config configs/demo.yaml
 
 reproduce-demo: .venv/.installed
