@@ -354,6 +354,12 @@ class ZeroSettings(Section):
         description="Only images of these splits; empty = every split whose name begins with `test`, or all images "
         "when there is none.",
     )
+    single_block_images: int = Field(
+        0,
+        ge=0,
+        description="So many of them, drawn with the seed, are also predicted with each single block zeroed: is what "
+        "matters to the ranking model what matters to the others?",
+    )
 
 
 class ComputeSettings(Section):

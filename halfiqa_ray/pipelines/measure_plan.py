@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
-from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.pipelines.plan import Plan, sample
 from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos
 from halfiqa_ray.stages.outputs import measures_output
 from halfiqa_ray.stages.parts import Output, errors_uri, run_uri
@@ -88,19 +87,11 @@ def _of_means(plan: Plan, means: tuple[float, ...]) -> MeasurePlan:
     return MeasurePlan(plan, means, measures.names, measures.averaged, sha256, key)
 
 
-def sample(image_ids: list[str], count: int, seed: int) -> list[str]:
-    """``count`` of the images, or all: those with the lowest SHA-256 of seed and image id, sorted by id."""
-
-    def place(image_id: str) -> bytes:
-        return hashlib.sha256(f"{seed}\0band means\0{image_id}".encode("utf-8", "surrogatepass")).digest()
-
-    return sorted(sorted(image_ids, key=place)[:count])
-
-
 def _sampled(plan: Plan) -> tuple[list[str], str]:
     """The images behind the band means, and where these are stored."""
     settings = plan.settings
-    chosen = sample(plan.manifest["image_id"].to_pylist(), settings.measure.frequency.sample, settings.seed)
+    every = plan.manifest["image_id"].to_pylist()
+    chosen = sample(every, settings.measure.frequency.sample, settings.seed, "band means")
     name = f"band_means-{photos_key(plan.record, settings.rank, chosen)[:8]}.json"
     return chosen, storage.join(settings.output, "measures", f"dataset={settings.data.dataset}", name)
 

@@ -42,7 +42,7 @@ class PhotoJob:
     def run(self) -> pa.Table:
         """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished."""
         todo = self.todo(after=False)
-        scorers = plan_scorers(self.plan.settings.compute, passes(todo))
+        scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
         self._announce(todo, scorers)
         if todo.num_rows:
             with self.record.timed("score"):
@@ -74,6 +74,7 @@ class PhotoJob:
                 zeroed=self._folders,
                 zeroed_images=self._zeroed_images,
                 rankings=zero.rankings if zero else (),
+                given=zero.single_blocks if zero else {},
             ),
         )
 
@@ -89,34 +90,30 @@ class PhotoJob:
     def _folders(self) -> list[str]:
         return [output.folder for output in self.zero.outputs] if self.zero else []
 
-    @cached_property
-    def _outputs(self) -> tuple[Output, ...]:
+    def _outputs(self, ranks: bool) -> tuple[Output, ...]:
         outputs: list[Output] = []
-        if self.ranks:
+        if ranks:
             outputs.append(rank_output(self.plan.folder, self.plan.blocks, self.plan.metadata))
         if self.measures and self.measure:
             outputs.append(self.measure.output)
         return (*outputs, *(self.zero.outputs if self.zero else ()))
 
     def _stream(self, todo: pa.Table, scorers: Scorers, what: str) -> None:
-        zeroes = pc.any(pc.greater(pc.list_value_length(todo["zero"]), 0)).as_py()
-        zero = self.zero if zeroes else None
-        measuring = self.measure if self.measures and pc.any(todo["measure"]).as_py() else None
+        # Models are loaded only where some row needs them.
+        ranks = bool(pc.any(todo["rank"]).as_py())
+        zero = self.zero if any(todo["zero"].to_pylist()) else None
+        measure = self.measure if pc.any(todo["measure"]).as_py() else None
         Stream(
             plan=self.plan,
-            outputs=tuple(o for o in self._outputs if self.ranks_in(todo) or o.folder != self.plan.folder),
+            outputs=self._outputs(ranks),
             errors=self.errors,
             error_columns=error_columns(self.name, self.key),
             scorers=scorers,
-            subsets=self.plan.checkpoint if self.ranks_in(todo) else None,
-            measure=measuring.stage if measuring else None,
+            subsets=self.plan.checkpoint if ranks else None,
+            measure=measure.stage if measure else None,
             zeroed=tuple(model.uri for model in zero.models) if zero else (),
             zeroed_sizes=zero.sizes if zero else (),
         ).run(todo, what)
-
-    def ranks_in(self, todo: pa.Table) -> bool:
-        """Whether any of the rows is to be ranked: the model need not be loaded otherwise."""
-        return bool(pc.any(todo["rank"]).as_py())
 
     def _second_pass(self, zero: ZeroPlan, scorers: Scorers) -> set[str]:
         """Zero the halves that hang on other images; returns the images that are not finished."""
@@ -126,7 +123,7 @@ class PhotoJob:
             again = f", {stale} of them again: other images have been ranked since" if stale else ""
             print(
                 f"second pass, of rankings that hang on other images ({', '.join(zero.after)}): {todo.num_rows} "
-                f"images, at most {passes(todo):,} forward passes{again}",
+                f"images, at most {self._passes(todo):,} forward passes{again}",
                 flush=True,
             )
             with self.record.timed("second pass"):
@@ -135,8 +132,11 @@ class PhotoJob:
                 self._compact()
         return set(self.todo(after=True)["image_id"].to_pylist())
 
+    def _passes(self, todo: pa.Table) -> int:
+        return sum(passes(todo, self.plan.blocks))
+
     def _compact(self) -> None:
-        for output in self._outputs:
+        for output in self._outputs(self.ranks):
             compact(output.folder, key=output.key)
 
     def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
@@ -146,7 +146,7 @@ class PhotoJob:
             f"{self.name} {plan.settings.data.dataset}, run {self.key[:8]}: {self.rows.num_rows} images, "
             f"{self.rows.num_rows - todo.num_rows} finished before, {todo.num_rows} to {_VERB[self.name]}"
         ]
-        planned = {"photos": todo.num_rows, "forward_passes": passes(todo)}
+        planned = {"photos": todo.num_rows, "forward_passes": self._passes(todo)}
         if self.ranks:
             model = plan.record.model
             lines.append(f"  model {model.name}, {model.backbone.name}, from {plan.checkpoint}")
@@ -160,10 +160,13 @@ class PhotoJob:
                 f"  zeroing: {photos} photos, {len(names)} models ({', '.join(names)}), {len(zero.rankings)} rankings "
                 f"({', '.join(zero.rankings)})" + (f", then {', '.join(zero.after)}" if zero.after else "")
             )
+            lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]
             lines += [f"    {note}" for note in zero.notes]
             planned |= {"zeroed_photos": photos, "models": len(names), "rankings": len(zero.rankings) + len(zero.after)}
         if self.ranks or zero:
-            lines.append(f"  {passes(todo):,} forward passes at most (equal masks of an image are run once); {scorers}")
+            lines.append(
+                f"  {self._passes(todo):,} forward passes at most (equal masks of an image are run once); {scorers}"
+            )
         print("\n".join(lines), flush=True)
         self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
         if zero:

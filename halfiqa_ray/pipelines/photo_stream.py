@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 
 from halfiqa_ray import schema, storage
@@ -21,6 +20,7 @@ from halfiqa_ray.stages.decode import Size
 from halfiqa_ray.stages.measures import MeasurePhotos
 from halfiqa_ray.stages.parts import Output, WriteParts
 from halfiqa_ray.stages.score import ScorePhotos, stored_columns
+from halfiqa_ray.stages.zeroing import variants
 
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
 # Batches of forward passes in a block of photos, and the seconds that one may take before a stream counts as stuck.
@@ -57,9 +57,8 @@ class Stream:
         if self.measure is not None:
             steps.append(self.measure)
         if networks := self.subsets is not None or bool(self.zeroed):
-            passes = _most_passes(todo)
             context = ray.data.DataContext.get_current()
-            patience = SECONDS_PER_BATCH * block * passes // scorers.batch_size
+            patience = SECONDS_PER_BATCH * block * max(passes(todo, self.plan.blocks)) // scorers.batch_size
             context.execution_no_progress_timeout_s = max(context.execution_no_progress_timeout_s, patience)
         else:
             steps += [stored_columns, Tell(counter)]
@@ -103,27 +102,19 @@ class Stream:
         block = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, BLOCK_BYTES // (3 * pixels)))
         block = max(1, min(block, todo.num_rows // (4 * self.scorers.actors) or 1))
         batch_size = self.scorers.batch_size
-        return min(block, max(batch_size, BLOCK_BATCHES * batch_size // _most_passes(todo)))
+        most = max(1, *passes(todo, self.plan.blocks))
+        return min(block, max(batch_size, BLOCK_BATCHES * batch_size // most))
 
     def images_per_part(self, todo: pa.Table) -> int:
         """Images a part file: fewer when zeroing makes each of them dear to lose."""
-        batches = passes(todo) / todo.num_rows / self.scorers.batch_size
+        batches = sum(passes(todo, self.plan.blocks)) / todo.num_rows / self.scorers.batch_size
         return max(1, int(self.plan.settings.rank.rows_per_file / max(1.0, batches)))
 
 
-def passes(todo: pa.Table) -> int:
-    """Forward passes of the backbones that rows need at most: equal masks of an image are run once."""
-    ranked = pc.sum(todo["rank"]).as_py() or 0
-    return int(ranked) + sum(_passes(asked) for asked in todo["zero"].to_pylist())
-
-
-def _most_passes(todo: pa.Table) -> int:
-    """The most that one photo needs."""
-    return 1 + max((_passes(asked) for asked in todo["zero"].to_pylist()), default=0)
-
-
-def _passes(asked: list[dict[str, Any]] | None) -> int:
-    return sum(1 if each["ranking"] is None else 2 for each in asked or ())
+def passes(todo: pa.Table, blocks: int) -> list[int]:
+    """Forward passes of the backbones that each row needs at most: equal masks of an image are run once."""
+    zero = todo["zero"].to_pylist() if "zero" in todo.column_names else [None] * todo.num_rows
+    return [int(rank) + variants(asked, blocks) for rank, asked in zip(todo["rank"].to_pylist(), zero, strict=True)]
 
 
 @dataclass(frozen=True)

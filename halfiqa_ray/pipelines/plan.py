@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -107,3 +108,12 @@ def of_splits(rows: pa.Table, wanted: tuple[str, ...], setting: str) -> pa.Table
         there = ", ".join(sorted({s for s in splits if s})) or "no splits"
         raise ValueError(f"{setting} names {', '.join(sorted(unknown))}, but the manifest has {there}")
     return rows.filter(pa.array([s in wanted for s in splits], pa.bool_()))
+
+
+def sample(image_ids: list[str], count: int, seed: int, purpose: str) -> list[str]:
+    """``count`` of the images, or all: those with the lowest SHA-256 of seed, purpose and image id, sorted by id."""
+
+    def place(image_id: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0{purpose}\0{image_id}".encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(sorted(image_ids, key=place)[:count])

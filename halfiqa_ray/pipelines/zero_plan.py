@@ -15,13 +15,13 @@ from halfiqa_ray.masking.controls import other_images
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
 from halfiqa_ray.models.checkpoints import RECORD, CheckpointRecord, checkpoint_uri, read_record
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
-from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits
+from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits, sample
 from halfiqa_ray.stages.decode import Size
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.runs import zeroed_key
 from halfiqa_ray.stages.work import rule_halves
-from halfiqa_ray.stages.zeroing import Halves
+from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, Halves
 from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.scan import scan
 
@@ -81,6 +81,14 @@ class ZeroPlan:
             found.append(zeroed_output(folder, number, self.plan.about_photos | about))
         return tuple(found)
 
+    @property
+    def single_blocks(self) -> dict[str, Halves]:
+        """The images whose single blocks are zeroed, as halves that are given (and not looked at)."""
+        settings = self.plan.settings
+        every = self.images["image_id"].to_pylist()
+        chosen = sample(every, settings.zero.single_block_images, settings.seed, "single blocks")
+        return {SINGLE_BLOCK: dict.fromkeys(chosen, 0)} if chosen else {}
+
     def given_halves(self) -> dict[str, Halves]:
         """The half of every image by the rankings of ``after``, from what is stored of all images."""
         rule = self.plan.settings.rank.rule
@@ -94,22 +102,25 @@ class ZeroPlan:
 
 
 def find_checkpoints(plan: Plan) -> tuple[Checkpoint, ...]:
-    """The models of ``zero.models``, in order of name. Raises CheckpointError for one that is not there."""
+    """The models of ``zero.models``, in order of name. Raises CheckpointError for one that is not there.
+
+    By default one of each name: the one that ranks stands for its own.
+    """
     settings = plan.settings
-    folder, run = storage.join(settings.output, "checkpoints", settings.data.dataset), settings.train.run
-    if settings.zero.models:
-        uris = [
-            model if "/" in model else checkpoint_uri(settings.output, settings.data.dataset, model, run)
-            for model in settings.zero.models
-        ]
-    else:
-        ending = f"/{run}/{RECORD}"
-        found = [file for file in storage.list_files(folder, RECORD, recursive=True) if file.endswith(ending)]
-        uris = [plan.checkpoint, *(file.removesuffix(f"/{RECORD}") for file in found)]
+    dataset, run = settings.data.dataset, settings.train.run
     models: dict[tuple[str, str], Checkpoint] = {}
-    for uri in uris:
+    for model in settings.zero.models:
+        uri = model if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
         record = read_record(uri)
-        models.setdefault((record.model.name, record.weights_sha256), Checkpoint(storage.absolute(uri), record))
+        models[record.model.name, record.weights_sha256] = Checkpoint(storage.absolute(uri), record)
+    if not settings.zero.models:
+        models[plan.record.model.name, ""] = Checkpoint(plan.checkpoint, plan.record)
+        folder = storage.join(settings.output, "checkpoints", dataset)
+        for file in storage.list_files(folder, RECORD, recursive=True):
+            uri = file.removesuffix(f"/{RECORD}")
+            if uri.endswith(f"/{run}"):
+                record = read_record(uri)
+                models.setdefault((record.model.name, ""), Checkpoint(storage.absolute(uri), record))
     return tuple(models[each] for each in sorted(models))
 
 
@@ -122,23 +133,25 @@ def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePla
 
 
 def other_halves(images: pa.Table, halves: Halves, seed: int) -> Halves:
-    """For every image another one's half: its seeded partner of the same split, or the partner's partner and so on.
+    """For every image another one's half: that of its seeded partner of the same split.
 
     Partners are drawn among all images of the manifest's split, so that they do not hang on how many are ranked yet.
-    An image gets none when no image of another photo has a half.
+    Where the partner has no half, one of another photo takes its place; without any, the image gets none.
     """
     found: Halves = {}
     for split in sorted(set(images["split"].to_pylist()), key=str):
         some = images.filter(pa.array([s == split for s in images["split"].to_pylist()]))
         ids = some["image_id"].to_pylist()
-        photos = [photo or i for photo, i in zip(some["source_photo"].to_pylist(), ids, strict=True)]
-        others = other_images(ids, photos, seed)
-        for here, image_id in enumerate(ids):
-            there = int(others[here])
-            while there not in (here, -1) and (ids[there] not in halves or photos[there] == photos[here]):
-                there = int(others[there])
-            if there not in (here, -1):
-                found[image_id] = halves[ids[there]]
+        photo_of = {i: photo or i for photo, i in zip(some["source_photo"].to_pylist(), ids, strict=True)}
+        others = other_images(ids, list(photo_of.values()), seed)
+        with_half = [i for i in ids if i in halves]
+        for image_id, place in zip(ids, others, strict=True):
+            partner = ids[place]
+            if partner not in halves or photo_of[partner] == photo_of[image_id]:
+                rest = [i for i in with_half if photo_of[i] != photo_of[image_id]]
+                partner = next(iter(sample(rest, 1, seed, f"in place of the partner of {image_id}")), None)
+            if partner is not None:
+                found[image_id] = halves[partner]
     return found
 
 

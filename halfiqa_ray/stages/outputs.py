@@ -12,7 +12,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.stages.parts import Output
 
 MEASURES_KEY = ("image_id", "measure")
-ZEROED_KEY = ("image_id", "ranking", "zeroed_half")
+ZEROED_KEY = ("image_id", "ranking", "zeroed_half", "zeroed_blocks")
 
 
 def rank_output(folder: str, blocks: int, metadata: dict[str, Any]) -> Output:

@@ -35,6 +35,8 @@ ZEROED = pa.list_(
     )
 )
 Halves = dict[str, int]  # ranking: important half, bit set = block is important
+# The ranking of rows with one block zeroed, each as an important half of one block; it needs no half.
+SINGLE_BLOCK = "single_block"
 
 
 @dataclass
@@ -44,6 +46,12 @@ class Found:
     rows: list[dict[str, Any]]
     error: str | None = None
     message: str | None = None
+
+
+def variants(work: Sequence[dict[str, Any]] | None, blocks: int) -> int:
+    """How many predictions some ``WORK`` of one image asks for, with equal masks counted as often as they are named."""
+    count = {None: 1, SINGLE_BLOCK: blocks}
+    return sum(count.get(asked["ranking"], 2) for asked in work or ())
 
 
 class ScoreZeroed:
@@ -112,6 +120,8 @@ class ScoreZeroed:
         for ranking in rankings:
             if ranking is None:
                 variants.append((None, "none", 0))
+            elif ranking == SINGLE_BLOCK:
+                variants += [(ranking, "important", 1 << block) for block in range(self.grid.blocks)]
             elif ranking in halves:
                 half = halves[ranking]
                 variants += [(ranking, "important", half), (ranking, "trivial", self.grid.full ^ half)]

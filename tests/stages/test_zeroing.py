@@ -11,7 +11,7 @@ from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
 from halfiqa_ray.stages.decode import Decode, pixels_of
-from halfiqa_ray.stages.zeroing import WORK, ScoreZeroed
+from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, WORK, ScoreZeroed, variants
 from tests.models.small import KONIQ, model_settings, train_settings
 from tests.stages.test_subsets import write_checkpoint, write_photos
 
@@ -139,3 +139,13 @@ def test_every_kind_of_model_is_taken(checkpoints):
     stage = ScoreZeroed(checkpoints, GRID)
     assert stage.names == ["triq", "koncept"]
     assert all(isinstance(model, QualityModel) for model in stage.models)
+
+
+def test_each_single_block(checkpoints, tmp_path):
+    rows = DECODE(asked(write_photos(tmp_path, 1), [None, SINGLE_BLOCK], models=[0]))
+    [found] = ScoreZeroed(checkpoints, GRID, threads=1)(rows, [{}])
+    assert found.error is None
+    assert [row["zeroed_blocks"] for row in found.rows] == [0, 1, 2, 4, 8, 16, 32]
+    assert {row["zeroed_half"] for row in found.rows[1:]} == {"important"}
+    assert variants(rows["zero"][0].as_py(), 6) == 7
+    assert variants([{"ranking": "a"}, {"ranking": None}], 6) == 3
