@@ -162,10 +162,17 @@ class PhotoJob:
             )
             lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]
             lines += [f"    {note}" for note in zero.notes]
-            planned |= {"zeroed_photos": photos, "models": len(names), "rankings": len(zero.rankings) + len(zero.after)}
+            planned |= {
+                "zeroed_photos": photos,
+                "models": len(names),
+                "rankings": len(zero.rankings) + len(zero.after),
+                "second_pass_forward_passes": photos * len(names) * 2 * len(zero.after),
+            }
         if self.ranks or zero:
+            later = planned.get("second_pass_forward_passes")
             lines.append(
-                f"  {self._passes(todo):,} forward passes at most (equal masks of an image are run once); {scorers}"
+                f"  {planned['forward_passes']:,} forward passes at most (equal masks of an image are run once)"
+                + (f", and {later:,} in the second pass; {scorers}" if later else f"; {scorers}")
             )
         print("\n".join(lines), flush=True)
         self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)

@@ -11,8 +11,8 @@ from halfiqa_ray.config import ComputeSettings
 CPU_BATCH, GPU_BATCH = 1, 16
 # CPUs left to decoding, writing and Ray itself.
 CPUS_BESIDE = 2
-# An actor for fewer photos than this takes longer to start than to be worth it.
-PHOTOS_PER_ACTOR = 32
+# An actor for fewer forward passes than this takes longer to start than to be worth it.
+PASSES_PER_ACTOR = 32
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Scorers:
         return f"{actors} on {self.device}, {where}, batches of {self.batch_size}"
 
 
-def plan_scorers(settings: ComputeSettings, photos: int) -> Scorers:
-    """Plan the actors for the running cluster and so many photos.
+def plan_scorers(settings: ComputeSettings, passes: int) -> Scorers:
+    """Plan the actors for the running cluster and so many forward passes (one a photo, when photos are only ranked).
 
     On CPU, one actor a core with one thread each: threads of one actor wait for each other whenever another process
     takes a core, and with one thread a score cannot depend on their number.
@@ -65,7 +65,7 @@ def plan_scorers(settings: ComputeSettings, photos: int) -> Scorers:
             f"({settings.decode_cpus:g}) and one writing task ({WRITE_CPUS:g}); lower compute.cpus_per_actor and "
             f"compute.decode_cpus, or add CPUs"
         )
-    useful = max(1, -(-photos // PHOTOS_PER_ACTOR))
+    useful = max(1, -(-passes // PASSES_PER_ACTOR))
     actors = min(settings.actors or min(useful, max(1, int(cpus) - CPUS_BESIDE)), room)
     return Scorers(actors, device, settings.cpus_per_actor, 0, settings.threads or 1, settings.batch_size or CPU_BATCH)
 

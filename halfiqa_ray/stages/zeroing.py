@@ -97,7 +97,7 @@ class ScoreZeroed:
                 uri = rows["uri"][i].as_py()
                 for ranking in sorted(set(rankings[i]) - {v[0] for v in variants}, key=str):
                     found[i].error = "no half"
-                    found[i].message = f"{uri}: {ranking} gives this image no important half"
+                    found[i].message = f"{uri}: {ranking} gives this image no half; was it ranked and measured?"
                 if not all(np.isfinite(scores[i, blocks]) for _, _, blocks in variants):
                     found[i].error = "zeroed score is not finite"
                     found[i].message = f"{uri}: {self.names[number]} gave a score that is not a number"
