@@ -13,18 +13,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
+from benchmarks.demo_models import settings_of
 from benchmarks.printing import machine, run
-from halfiqa_ray import storage
-from halfiqa_ray.config import Settings, parse
-from halfiqa_ray.data import manifest
+from benchmarks.training_speed import shortened
+from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import train
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.train_run import RunFolder
 
 
-def losses(settings: Settings, frozen: str, workers: int, folder: str) -> list[float]:
+def losses(settings: Settings, frozen: str, workers: int) -> list[float]:
     """Training loss of every epoch of a fresh run."""
     changes = {
         "run": f"{frozen}-{workers}",
@@ -34,29 +33,21 @@ def losses(settings: Settings, frozen: str, workers: int, folder: str) -> list[f
         "cpus_per_worker": 0.5,
     }
     still = settings.model.model_copy(update={"triq": settings.model.triq.model_copy(update={"dropout": 0.0})})
-    chosen = settings.model_copy(
-        update={"train": settings.train.model_copy(update=changes), "model": still, "output": folder}
-    )
+    chosen = settings.model_copy(update={"train": settings.train.model_copy(update=changes), "model": still})
     train.run(chosen)
     return [report.loss for report in RunFolder.of(chosen).history()]
 
 
 def work(options: argparse.Namespace) -> Iterable[str]:
     """Four runs and their curves."""
-    settings = parse(
-        "train.py", "", ["train"], ["--config", options.config, "--train.main.epochs", str(options.epochs)]
-    )
-    with tempfile.TemporaryDirectory() as folder, ray_session(settings):
-        rows = manifest.read_manifest(settings.output, settings.data.dataset)
-        place = storage.join(manifest.folder(folder, settings.data.dataset), manifest.FILE_NAME)
-        Path(place).parent.mkdir(parents=True)
-        storage.write_table(place, rows)
-        curves = {
-            (frozen, workers): losses(settings, frozen, workers, folder)
-            for frozen in ("all", "none")
-            for workers in (1, 2)
-        }
-    yield f"{machine(threads=1)}; {options.config}, batches of {settings.train.batch_size}, dropout 0, float32."
+    with tempfile.TemporaryDirectory() as folder:
+        settings = shortened(settings_of("triq", 1), folder, options.photos)
+        with ray_session(settings):
+            curves = {
+                (frozen, workers): losses(settings, frozen, workers) for frozen in ("all", "none") for workers in (1, 2)
+            }
+    batch = settings.train.batch_size
+    yield f"{machine(threads=1)}; demo TRIQ, {options.photos} pictures, batches of {batch}, dropout 0, float32."
     for frozen, words in (("all", "BatchNorm statistics frozen"), ("none", "BatchNorm statistics live")):
         one, two = curves[frozen, 1], curves[frozen, 2]
         yield from [
@@ -71,4 +62,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, lambda options: list(work(options)), config="configs/demo.yaml", epochs=3)
+    run(__doc__, lambda options: list(work(options)), photos=160)
