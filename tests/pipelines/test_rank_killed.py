@@ -123,5 +123,5 @@ def test_help_explains_every_setting_of_the_job():
         "--strict",
         "go on after a stop",
     ):
-        assert words in told.stdout
+        assert words in " ".join(told.stdout.split())
     assert "==SUPPRESS==" not in told.stdout
