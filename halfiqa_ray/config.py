@@ -96,8 +96,8 @@ class KonceptSettings(Section):
         0.01,
         gt=0,
         le=1,
-        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01, which takes some hundred steps to "
-        "settle; short runs want more.",
+        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01 takes some hundred steps to settle; "
+        "short runs want more.",
     )
 
 
@@ -106,7 +106,7 @@ class DbcnnSettings(Section):
 
     scnn_widths: tuple[int, int, int, int, int, int, int, int, int] = Field(
         (48, 48, 64, 64, 64, 64, 128, 128, 128),
-        description="Channels of the nine convolutions of the S-CNN branch; the published ones, or fewer for a small one.",
+        description="Channels of the nine convolutions of the S-CNN branch: the published ones, or fewer.",
     )
     scnn_weights: str = Field(
         "none",

@@ -40,9 +40,7 @@ class PhotoCache:
         self.lock = Lock()
         self.pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode")
 
-    def batches(
-        self, places: Sequence[NDArray[np.int64]]
-    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
         """RGB pixels (N, height, width, 3) of one batch of photos after another, as new arrays, and which are readable.
 
         A photo that cannot be read is zeros, and stands in ``problems``.
