@@ -96,8 +96,8 @@ class KonceptSettings(Section):
         0.01,
         gt=0,
         le=1,
-        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01 takes some hundred steps to settle; "
-        "short runs want more.",
+        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01 takes hundreds of steps to "
+        "settle; short runs want more.",
     )
 
 
