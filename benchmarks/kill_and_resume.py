@@ -3,7 +3,8 @@
 The worker is killed with SIGKILL after its second epoch: Ray Train starts it again. The driver with all of its Ray
 processes is killed after the fourth: the same command is given again. At the end the weights of both runs are compared.
 
-    make demo    # or its first two jobs: photos and manifest
+    for job in demo_data prepare; do  # photos and manifest
+      python jobs/$job.py --config configs/demo.yaml --config configs/demo_spaq.yaml; done
     python -m benchmarks.kill_and_resume --output benchmarks/results/kill_and_resume.md
 """
 
@@ -54,7 +55,8 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
     def command(name: str) -> list[str]:
         epochs = ["--train.main.epochs", str(options.epochs), "--train.run", name]
-        return [sys.executable, "-u", "jobs/train.py", "--config", options.config, *epochs]
+        files = [word for file in options.config.split(",") for word in ("--config", file)]
+        return [sys.executable, "-u", "jobs/train.py", *files, *epochs]
 
     def settings(name: str) -> Settings:
         return parse("train.py", "", ["train"], command(name)[3:])
@@ -104,4 +106,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml", epochs=6)
+    run(__doc__, work, config="configs/demo.yaml,configs/demo_spaq.yaml", epochs=8)
