@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         )
 
     def finish(process: subprocess.Popen[str]) -> None:
-        told = process.communicate()[0].splitlines()
+        told = re.sub(r"\x1b\[\d+m", "", process.communicate()[0]).splitlines()  # without colours
         lines.extend(f"          {line}" for line in told if line.strip())
         say(f"exit code {process.returncode}")
 
