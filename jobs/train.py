@@ -4,8 +4,8 @@ import sys
 
 from halfiqa_ray.config import parse
 
-DESCRIPTION = """Train TRIQ on the photos of a manifest that have MOS (jobs/prepare.py), with Ray Train; write the best
-weights by validation PLCC and their agreement with MOS on every other split under OUTPUT/checkpoints.
+DESCRIPTION = """Train a model on the photos of a manifest that have MOS (jobs/prepare.py), with Ray Train; write the
+best weights by validation PLCC and their agreement with MOS on every other split under OUTPUT/checkpoints.
 Run it again to go on after a stop: it resumes at the last finished epoch, and a finished run returns at once."""
 
 

@@ -127,7 +127,7 @@ class Aihiqnet(QualityModel):
 
     def forward(self, images_NCHW: Tensor) -> Prediction:
         """Predict the quality of normalised images, of any size from 32 x 32."""
-        maps_NCHW = self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))
+        maps_NCHW = self.feature_maps(images_NCHW)
         levels = self.pyramid(maps_NCHW)
         raw_PNO = at_least_float32(torch.stack([head(level) for head, level in zip(self.heads, levels, strict=True)]))
         # The heads' probabilities are averaged, not their logits; the loss wants the logarithm of that average.

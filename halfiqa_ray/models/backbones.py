@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import BackboneSettings
+from halfiqa_ray.models.resnet50_v1 import ResNet50V1
 
 RESNET50_V1 = "resnet50_v1"
 PACKAGE_PREFIX = "package:"
@@ -105,8 +106,6 @@ def create_backbone(
     """
     name, weights = settings.name, settings.weights
     if name == RESNET50_V1:
-        from halfiqa_ray.models.resnet50_v1 import ResNet50V1
-
         own: Any = ResNet50V1(strides)
         if weights == "pretrained":
             raise WeightsError(

@@ -12,6 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from halfiqa_ray.models.precision import at_least_float32
+
 LEVELS = 5
 
 
@@ -80,6 +82,11 @@ class QualityModel(nn.Module, ABC):
         red, green, blue = (255 * value for value in self.preprocessing.mean)
         return red, green, blue
 
+    def feature_maps(self, images_NCHW: Tensor) -> list[Tensor]:
+        """The backbone's maps of normalised images, finest first."""
+        # CPU and GPU convolutions are faster on this memory layout, which is also what `normalise` gives.
+        return self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))
+
     @property
     @abstractmethod
     def output_layer(self) -> nn.Module:
@@ -116,7 +123,7 @@ class QualityHead(nn.Module):
 
     def forward(self, raw: Tensor) -> Prediction:
         """Raw outputs (N, 5) or (N, 1) to a prediction, in the precision of ``raw`` (float32 at least)."""
-        raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
+        raw = at_least_float32(raw)
         if self.levels:
             levels_N5 = raw.softmax(-1)
             mean_level_N = (levels_N5 * self.level_values.to(raw.dtype)).sum(-1)

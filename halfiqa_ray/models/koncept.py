@@ -9,7 +9,6 @@ Shape suffixes: N images, C channels or features, H and W rows and columns.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from halfiqa_ray.config import KonceptSettings, ModelSettings
@@ -77,7 +76,7 @@ class Koncept(QualityModel):
 
     def forward(self, images_NCHW: Tensor) -> Prediction:
         """Predict the quality of normalised images, of any size that the backbone takes."""
-        map_NCHW = self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))[-1]
+        map_NCHW = self.feature_maps(images_NCHW)[-1]
         # The mean of the whole map: a fixed 8 x 8 window, as in a port to torch, would see the top left alone.
         x_NC = map_NCHW.mean((2, 3))
         for layer in self.hidden:

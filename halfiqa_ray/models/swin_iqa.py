@@ -57,7 +57,7 @@ class SwinIqa(QualityModel):
 
     def forward(self, images_NCHW: Tensor) -> Prediction:
         """Predict the quality of normalised images, of the size that the backbone was built for."""
-        maps_NCHW = self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))
+        maps_NCHW = self.feature_maps(images_NCHW)
         projected_SNCHW = [project(of_stage) for project, of_stage in zip(self.project, maps_NCHW, strict=True)]
         # The mean of a map weighted by channel is the weighted mean of the map.
         vectors_SNC = torch.stack([self.attention(x_NCHW) * x_NCHW.mean((2, 3)) for x_NCHW in projected_SNCHW])

@@ -74,8 +74,7 @@ class Triq(QualityModel):
 
     def feature_matrix(self, images_NCHW: Tensor) -> Tensor:
         """The backbone's last feature map (N, C, H/32, W/32), computed once an image."""
-        # CPU and GPU convolutions are faster on this memory layout, which is also what `normalise` gives.
-        return self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))[-1]
+        return self.feature_maps(images_NCHW)[-1]
 
     def after_backbone(self, dtype: torch.dtype) -> Triq:
         """A copy without the backbone, in another precision."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import ImageError, open_photo, resize
+from halfiqa_ray.stages.decode import Decode, pixels_of
 
 BATCHES_AHEAD = 2
 
@@ -39,8 +39,7 @@ class RayDataPixels:
         photos.context.enable_progress_bars = False
         photos.context.print_on_execution_start = False
         decoded = photos.map_batches(
-            decode_rows,
-            fn_args=(self.height, self.width, self.maximum_pixels),
+            Decode(self.height, self.width, maximum_pixels=self.maximum_pixels).__call__,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=self.decode_cpus,
@@ -51,36 +50,11 @@ class RayDataPixels:
             batch_size=len(places[0]), batch_format="pyarrow", prefetch_batches=BATCHES_AHEAD
         ):
             readable_N = batch["error"].combine_chunks().is_null().to_numpy(zero_copy_only=False)
-            for row in batch.select(["place", "error", "message"]).to_pylist():
-                self.problems.pop(row["place"], None)
-                if row["error"]:
-                    self.problems[row["place"]] = (row["error"], row["message"])
-            pixels = batch["pixels"].combine_chunks().buffers()[1]
-            shape = (batch.num_rows, self.height, self.width, 3)
-            yield np.frombuffer(pixels, np.uint8, int(np.prod(shape))).reshape(shape).copy(), readable_N
-
-
-def decode_rows(rows: pa.Table, height: int, width: int, maximum_pixels: int) -> pa.Table:
-    """Stage: columns ``place`` and ``uri`` to ``place``, ``pixels`` (bytes), and what was wrong."""
-    pixels: list[bytes] = []
-    errors: list[str | None] = []
-    messages: list[str | None] = []
-    for uri in rows["uri"].to_pylist():
-        try:
-            photo = resize(open_photo(uri, maximum_pixels), height, width)
-        except ImageError as error:
-            photo = np.zeros((height, width, 3), np.uint8)
-            errors.append(error.kind)
-            messages.append(str(error))
-        else:
-            errors.append(None)
-            messages.append(None)
-        pixels.append(photo.tobytes())
-    return pa.table(
-        {
-            "place": rows["place"],
-            "pixels": pa.array(pixels, pa.binary(height * width * 3)),
-            "error": pa.array(errors, pa.string()),
-            "message": pa.array(messages, pa.string()),
-        }
-    )
+            for said in batch.select(["place", "error", "message"]).to_pylist():
+                self.problems.pop(said["place"], None)
+                if said["error"]:
+                    self.problems[said["place"]] = (said["error"], said["message"])
+            pixels_NHWC = np.zeros((batch.num_rows, self.height, self.width, 3), np.uint8)
+            for row, photo in pixels_of(batch):
+                pixels_NHWC[row] = photo
+            yield pixels_NHWC, readable_N

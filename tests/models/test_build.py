@@ -225,3 +225,11 @@ def test_its_own_settings_are_checked_by_its_file(contributed):
     ):
         with pytest.raises(ValueError, match=message):
             build_model(model_settings(name=name, options=options), KONIQ)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_colour_that_zero_stands_for_normalises_to_zero(name):
+    model, _ = small(name)
+    colour = torch.tensor(model.zeroed_colour).round().to(torch.uint8).expand(1, 64, 96, 3)
+    # Half a grey level, the most that rounding moves a colour by, in units of the deviation.
+    assert model.normalise(colour).abs().max() <= 0.5 / 255 / min(model.preprocessing.std) + 1e-6
