@@ -390,11 +390,43 @@ class TablesSettings(Section):
     )
 
 
-class ReportSettings(Section):
-    """Figures from stored results (jobs/report.py)."""
+class LimeSettings(Section):
+    """LIME (explain/lime.py)."""
 
+    segments: int = Field(50, ge=2, description="Superpixels that a photo is cut into, about.")
+    samples: int = Field(500, ge=10, description="Predictions of the photo with some of them hidden.")
+
+
+class ExplainSettings(Section):
+    """Explaining models' scores by Grad-CAM and LIME, the paper's Figure 1 (jobs/explain.py)."""
+
+    methods: tuple[Literal["grad_cam", "lime"], ...] = Field(("grad_cam", "lime"), description="Which methods.")
+    models: tuple[str, ...] = Field((), description="Models or checkpoint folders, as zero.models.")
+    splits: tuple[str, ...] = Field((), description="Only images of these splits, as zero.splits.")
+    images: int = Field(100, ge=1, description="So many of them, drawn with the seed; all if there are fewer.")
+    maps: int = Field(
+        12, ge=0, description="Of so many, those whose two halves differ most, pixel maps are stored for figures."
+    )
+    zero: bool = Field(
+        True, description="Zero the halves that the methods and measures pick, too, and compare them in a table."
+    )
+    lime: LimeSettings = Field(LimeSettings(), description="LIME.")
+
+
+class ReportSettings(Section):
+    """Figures and the page from stored results (jobs/report.py)."""
+
+    datasets: tuple[str, ...] = Field(
+        (), description="Data sets to show; empty = all that have a rank run below the output."
+    )
     images: tuple[str, ...] = Field((), description="Image ids to show; empty = those whose two halves differ most.")
-    count: int = Field(3, ge=1, description="How many images to show when none are named.")
+    count: int = Field(3, ge=1, description="How many images the figures show when none are named.")
+    page: bool = Field(True, description="Write the page, report/index.html.")
+    photos: int = Field(200, ge=1, description="Photos of each data set in the page's gallery and block explorer.")
+    thumbnail: int = Field(320, ge=32, le=2048, description="Longest side of a photo in the page, pixels.")
+    export: Literal["none", "shown", "all"] = Field(
+        "none", description="Write photos with their important and trivial half as image files below figures/halves/."
+    )
 
 
 class ExperimentSettings(Section):
@@ -427,7 +459,8 @@ class Settings(Section):
     measure: MeasureSettings = Field(MeasureSettings(), description="The semantic measures.")
     zero: ZeroSettings = Field(ZeroSettings(), description="Halves set to zero.")
     tables: TablesSettings = Field(TablesSettings(), description="Tables from stored results.")
-    report: ReportSettings = Field(ReportSettings(), description="Figures from stored results.")
+    explain: ExplainSettings = Field(ExplainSettings(), description="Explanations of scores.")
+    report: ReportSettings = Field(ReportSettings(), description="Figures and the page.")
     reproduce: ReproduceSettings = Field(ReproduceSettings(), description="A whole experiment.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 

@@ -120,6 +120,36 @@ ZEROED = pa.schema(
     ]
 )
 
+def explain(blocks: int) -> pa.Schema:
+    """Columns of ``explain/``: one row an image and method of explaining one model's score."""
+    return pa.schema(
+        [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("split", pa.string()),
+            pa.field("source_photo", pa.string()),
+            pa.field("method", pa.string(), nullable=False),  # grad_cam, lime
+            pa.field("score", pa.float32(), nullable=False),  # that is explained, native MOS units
+            pa.field("block_means", pa.list_(pa.float32(), blocks), nullable=False),
+            pa.field("high_blocks", pa.uint16(), nullable=False),  # bit set = block is in the half with higher means
+            pa.field("tied", pa.bool_(), nullable=False),  # equal means stood at the border of the halves
+        ]
+    )
+
+
+# Small pixel maps of chosen images, of measures and of explanations: figures and the report read them.
+MAPS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),  # a measure (saliency ...) or a method (grad_cam ...)
+        pa.field("model", pa.string()),  # whose score a method explains; null for measures
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("minimum", pa.float32(), nullable=False),  # value of pixel 0
+        pa.field("maximum", pa.float32(), nullable=False),  # value of pixel 255
+        pa.field("pixels", pa.list_(pa.uint8()), nullable=False),  # row by row from the top left
+    ]
+)
+
 SUBSET_STATISTICS = pa.schema(
     [
         pa.field("dataset", pa.string(), nullable=False),
