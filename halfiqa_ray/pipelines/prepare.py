@@ -58,6 +58,16 @@ def run(settings: Settings) -> int:
     return _make(settings, listing, beside, published, source, inputs)
 
 
+def prepare_folder(settings: Settings) -> int:
+    """`run` where the photos are a plain folder and the manifest, if there is one, is of such; else 0.
+
+    So that a job on own photos needs no other job before it.
+    """
+    uri = storage.join(manifests.folder(settings.output, settings.data.dataset), manifests.FILE_NAME)
+    given = storage.exists(uri) and schema.metadata(storage.read_schema(uri)).get("layout") != "folder"
+    return 0 if settings.data.layout != "folder" or given else run(settings)
+
+
 def _make(
     settings: Settings,
     listing: Listing,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines import aggregate
+from halfiqa_ray.pipelines import aggregate, prepare
 from halfiqa_ray.pipelines.measure_plan import plan_measures, stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.photo_stream import Stream, error_columns
@@ -29,7 +29,12 @@ __all__ = ["Plan", "chosen_rows", "make_plan", "run", "stream"]
 
 
 def run(settings: Settings) -> int:
-    """The whole job. Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set."""
+    """The whole job. Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set.
+
+    A plain folder of photos is prepared first, so that own photos need one command.
+    """
+    if code := prepare.prepare_folder(settings):
+        return code
     plan = make_plan(settings)
     rows = chosen_rows(plan.manifest, settings.rank)
     models = find_checkpoints(plan) if settings.rank.zero else ()
