@@ -1,0 +1,35 @@
+"""The explain job: Grad-CAM and LIME of many photos' scores, for every model, and what their halves are worth."""
+
+from __future__ import annotations
+
+from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines import aggregate
+from halfiqa_ray.pipelines.explain_plan import plan_explaining
+from halfiqa_ray.pipelines.measure_plan import stored_measures
+from halfiqa_ray.pipelines.photo_job import PhotoJob
+from halfiqa_ray.pipelines.plan import make_plan
+from halfiqa_ray.pipelines.preflight import check_models
+from halfiqa_ray.pipelines.runs import RunRecord
+from halfiqa_ray.pipelines.session import ray_session
+
+
+def run(settings: Settings) -> int:
+    """The whole job, over some of the photos that are ranked under the same settings.
+
+    Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set. Raises what `plan_explaining` raises.
+    """
+    plan = make_plan(settings)
+    explain, zero = plan_explaining(plan, stored_measures(plan))
+    check_models(plan, [model.uri for model in explain.models], ranks=False)
+    photos = explain.images["uri"].to_pylist()
+    with ray_session(settings, photos), RunRecord.of(settings, "explain", explain.key) as record:
+        failed = PhotoJob(
+            *("explain", plan, record, explain.images, explain.errors, explain.key),
+            measure=explain.measure,
+            zero=zero,
+            explain=explain,
+        ).run()
+        if zero:
+            with record.timed("tables"):
+                print(aggregate.make_explanations(settings, plan.key), flush=True)
+    return 1 if settings.strict and failed.num_rows else 0
