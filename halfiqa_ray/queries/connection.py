@@ -1,0 +1,164 @@
+"""SQL over an output: a DuckDB connection whose views are the stored tables, local or in object storage.
+
+DuckDB's own Parquet reader reads them, through `StoredFiles`: only the columns and row groups that a query needs are
+fetched. (Through a pyarrow dataset the same queries took up to five times the memory, and LIMIT read the whole file:
+benchmarks/results/queries.md.) SQL reads nothing but the files of the output and writes nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from halfiqa_ray import storage
+from halfiqa_ray.masking.controls import centre_half
+from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.queries.macros import define_macros
+from halfiqa_ray.queries.records import define_records
+from halfiqa_ray.queries.sources import GRID_BLOCKS, SOURCES, TABLES, Run, Source, find, newest
+from halfiqa_ray.queries.stored_files import StoredFiles, name_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# Set last and locked: files may be read that are named here, and nothing else of the machine or the network.
+SEALED = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,  # no names of Python variables as tables
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
+
+
+class QueryError(ValueError):
+    """SQL cannot be asked: there is no output, or no DuckDB."""
+
+
+def connect(output: str) -> DuckDBPyConnection:
+    """A connection with a view of every stored table of ``output`` (folder or URI), and the macros of `macros`.
+
+    Views of what is not there are empty. The files are those that are there now: connect again to see later ones.
+    Close it, or use it in ``with``. Raises QueryError, or ValueError naming a file that cannot be read.
+    """
+    try:
+        import duckdb
+    except ModuleNotFoundError as error:
+        raise QueryError("queries need DuckDB; run: pip install 'halfiqa_ray[query]'") from error
+    # Only results too large for memory go there; it is made when needed and deleted at the end.
+    spill = str(Path(tempfile.gettempdir()) / f"halfiqa_ray-query-{uuid.uuid4().hex}")
+    connection = duckdb.connect(":memory:", config={"temp_directory": spill})
+    # A connection that holds a file system must be closed before Python ends, or DuckDB complains of leaks.
+    atexit.register(connection.close)
+    connection.register_filesystem(StoredFiles(output))
+    connection.execute("CREATE SCHEMA internal")
+    define_macros(connection)
+    records = define_records(connection, output)
+    files = [*_define_sources(connection, output), *_define_tables(connection, output)]
+    if not files and not records:
+        raise QueryError(f"no results in {output}: name the folder or URI that the other jobs wrote to (--output)")
+    connection.execute("SET allowed_paths = ?", [files])
+    for name, value in SEALED.items():
+        connection.execute(f"SET {name} = {value}")
+    return connection
+
+
+def _define_sources(connection: DuckDBPyConnection, output: str) -> list[str]:
+    """A view of the shown runs of every source, and one of all its runs; returns the names of their files."""
+    connection.execute("CREATE TABLE internal.doubled (file VARCHAR, place BIGINT)")
+    files: list[str] = []
+    grids: set[Grid] = set()
+    ranks: list[Run] = []
+    for source in SOURCES:
+        _create_empty(connection, source.name, source.columns)
+        runs = find(output, source)
+        shown = newest(source, runs, ranks)
+        if source.name == "rank":
+            ranks = shown
+        selects = {id(run): _select(connection, output, source, run) for run in runs}
+        views = {source.name: shown} | ({f"{source.name}_all": runs} if source.has_runs else {})
+        for view, some in views.items():
+            parts = [f"FROM internal.{source.name}", *(selects[id(run)] for run in some)]
+            connection.execute(f"CREATE VIEW {view} AS {' UNION ALL BY NAME '.join(parts)}")
+        files += [name_of(file, output) for run in runs for file in run.files]
+        grids |= {Grid(**run.metadata["grid"]) for run in runs if "grid" in run.metadata}
+    _create_table(connection, "grid_blocks", grid_blocks(grids))
+    return files
+
+
+def _select(connection: DuckDBPyConnection, output: str, source: Source, run: Run) -> str:
+    """The rows of one run, each once, with what its folders and metadata say in every row."""
+    rows = _read([name_of(file, output) for file in run.files])
+    where = ""
+    if len(run.files) > 1:
+        # As other readers do: of a row that stands in two files, as after an interrupted compaction, the first counts.
+        (doubled,) = connection.execute(
+            "INSERT INTO internal.doubled SELECT filename, file_row_number FROM ("
+            "SELECT filename, file_row_number, row_number() OVER "
+            f"(PARTITION BY {', '.join(source.key)} ORDER BY filename, file_row_number) AS copy FROM {rows}) "
+            "WHERE copy > 1"
+        ).fetchall()[0]
+        where = " WHERE (filename, file_row_number) NOT IN (FROM internal.doubled)" if doubled else ""
+    known = run.facts()
+    facts = [name for name in source.columns.names if name in known and name not in run.columns]
+    return f"SELECT {''.join(f'{_literal(known[name])} AS {name}, ' for name in facts)}* FROM {rows}{where}"
+
+
+def _define_tables(connection: DuckDBPyConnection, output: str) -> list[str]:
+    """A view of every table, whether it was made or not; returns the names of the files."""
+    folder = storage.join(output, "tables")
+    found = {file[len(folder) + 1 :].removesuffix(".parquet"): file for file in storage.list_files(folder, ".parquet")}
+    for name, columns in TABLES.items():
+        if name not in found:
+            _create_empty(connection, f"table_{name}", columns)
+            connection.execute(f"CREATE VIEW table_{name} AS FROM internal.table_{name}")
+    for name, file in found.items():
+        view = f"table_{name}".replace('"', '""')
+        connection.execute(f'CREATE VIEW "{view}" AS FROM {_read([name_of(file, output)])}')
+    return [name_of(file, output) for file in found.values()]
+
+
+def grid_blocks(grids: Iterable[Grid]) -> pa.Table:
+    """A row a block of every grid: its number, row, column, and whether it is in the centre half."""
+    rows = [
+        {"grid_rows": grid.rows, "grid_columns": grid.columns, "blocks": grid.blocks, "block": block}
+        | {"block_row": block // grid.columns, "block_column": block % grid.columns}
+        | {"centre": bool(centre_half(grid) >> block & 1)}
+        for grid in sorted(grids, key=lambda grid: (grid.rows, grid.columns))
+        for block in range(grid.blocks)
+    ]
+    return pa.Table.from_pylist(rows, GRID_BLOCKS)
+
+
+def _create_empty(connection: DuckDBPyConnection, name: str, columns: pa.Schema) -> None:
+    # In Parquet and in SQL lists have no fixed size: runs of other grids stand in one view.
+    plain = [
+        pa.field(f.name, pa.list_(f.type.value_type) if pa.types.is_fixed_size_list(f.type) else f.type)
+        for f in columns
+    ]
+    _create_table(connection, f"internal.{name}", pa.schema(plain).empty_table())
+
+
+def _create_table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("given", rows)
+    connection.execute(f"CREATE TABLE {name} AS FROM given")
+    connection.unregister("given")
+
+
+def _read(names: Sequence[str]) -> str:
+    # Folder names are not made columns here: DuckDB would take a run of digits for a number.
+    return f"read_parquet([{', '.join(map(_literal, names))}], union_by_name = true, hive_partitioning = false)"
+
+
+def _literal(value: Any) -> str:
+    """A value as SQL writes it."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
