@@ -1,22 +1,31 @@
-"""Draw figures from stored results."""
+"""Draw figures and make the report page from stored results."""
 
 import sys
 
 from halfiqa_ray.config import parse
 
-DESCRIPTION = """Draw photos with their important and their trivial half (figures/halves_DATASET.{png,svg}) from the
-newest rank run of a data set. Nothing is computed again; the photos are read for the picture."""
+DESCRIPTION = """Draw the figures of the newest rank run of every data set below the output (figures/DATASET/), and make
+the report page, report/index.html: tables beside the paper's, figures, and a gallery whose photos open in an explorer
+of all block subsets. The page is one file that opens from disk and fetches nothing. No model is run: what was not
+measured or zeroed is named in its place. report.export writes photos with their halves masked as image files."""
 
 
 def main() -> int:
-    """Parse the command line, draw, return the exit code."""
-    settings = parse("report.py", DESCRIPTION, ["data", "rank", "report"])
-    from halfiqa_ray.report import figures  # torch and matplotlib take seconds to import: not for --help
+    """Parse the command line, draw, export, make the page, return the exit code."""
+    settings = parse("report.py", DESCRIPTION, ["data", "rank", "tables", "report"])
+    from halfiqa_ray.report import export, figures, page  # torch and matplotlib take seconds to import: not for --help
 
     try:
-        for uri in figures.draw(settings):
-            print(f"wrote {uri}")
-    except ValueError as error:
+        runs = page.shown_runs(settings)
+        figures.check_named(settings, runs)
+        drawn = {}
+        for run in runs:
+            drawn[run.dataset] = [*figures.data_figures(settings, run), *figures.photo_figures(settings, run)]
+            written = figures.write(settings.output, run, drawn[run.dataset]) + export.export(settings, run)
+            print(f"{run.dataset}: wrote {len(written)} files below {settings.output}/figures", flush=True)
+        if settings.report.page:
+            print(f"wrote {page.write_page(settings, runs, drawn)}")
+    except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
     return 0

@@ -1,74 +1,55 @@
-"""Photos with their important and with their trivial half, as in Figure 2 of the paper, from stored rank rows."""
+"""Photos with their important and with their trivial half masked, as in Figure 2 of the paper, from stored scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-
-from halfiqa_ray import schema
-from halfiqa_ray.data.images import resize
-from halfiqa_ray.masking.grid import Grid
-
-# A masked block is shown dark, but not so dark that one cannot tell what it hides.
-DIMMED = 0.12
+from halfiqa_ray.report.choose import Halved
+from halfiqa_ray.report.drawn import Drawn
+from halfiqa_ray.report.photos import Photo, show_photo
+from halfiqa_ray.report.stored import about, sentences
+from halfiqa_ray.report.style import COLUMN, new_figure, notes_of, plain, printable, styled
 
 
-def most_telling(rows: pa.Table, rule: str, count: int) -> list[str]:
-    """Image ids whose score changes most more by masking the important than the trivial half, of different photos."""
-    metadata = schema.metadata(rows.schema)
-    full = Grid(metadata["grid"]["rows"], metadata["grid"]["columns"]).full
-    gaps = []
-    for row in rows.select(["image_id", "source_photo", f"important_{rule}", "subset_scores", "score"]).to_pylist():
-        important = row[f"important_{rule}"]
-        if important is None:
-            continue
-        scores = row["subset_scores"]
-        gap = abs(scores[full ^ important] - row["score"]) - abs(scores[important] - row["score"])
-        gaps.append((-gap, row["image_id"], row["source_photo"] or row["image_id"]))
-    chosen: list[str] = []
-    photos: set[str] = set()
-    for _, image_id, photo in sorted(gaps):
-        if photo not in photos and len(chosen) < count:
-            chosen.append(image_id)
-            photos.add(photo)
-    return chosen
+@styled
+def draw_halves(halved: Halved, at: Sequence[int], photos: Sequence[Photo]) -> Drawn:
+    """A row a photo: whole, its trivial half masked, its important half masked, each with its score.
 
-
-def with_blocks(pixels: NDArray[np.uint8], grid: Grid, kept: int) -> NDArray[np.uint8]:
-    """A photo (H, W, 3) whose blocks outside ``kept`` are dimmed."""
-    shown = (kept >> grid.cells(*pixels.shape[:2]) & 1).astype(bool)
-    return np.where(shown[..., None], pixels, (pixels * DIMMED).astype(np.uint8))
-
-
-def draw_halves(rows: pa.Table, photos: Sequence[NDArray[np.uint8]], rule: str) -> Figure:
-    """A row a photo: the photo, its important half, its trivial half, with the score that the model gives to each.
-
-    ``photos``: decoded photos (any size) in the order of ``rows``.
+    ``photos`` are those at the positions ``at``.
     """
-    metadata = schema.metadata(rows.schema)
-    grid = Grid(metadata["grid"]["rows"], metadata["grid"]["columns"])
-    records: list[dict[str, Any]] = rows.to_pylist()
-    figure = Figure(figsize=(9, 2.55 * len(records) + 0.5), layout="constrained")
-    axes = figure.subplots(len(records), 3, squeeze=False)
-    for row, photo, (left, middle, right) in zip(records, photos, axes, strict=True):
-        pixels = resize(photo, row["scored_height"], row["scored_width"])
-        important, scores = row[f"important_{rule}"], row["subset_scores"]
-        left.imshow(pixels)
-        left.set_title(f"whole photo: {row['score']:.2f}", fontsize=10)
-        middle.imshow(with_blocks(pixels, grid, important))
-        middle.set_title(f"important half alone: {scores[important]:.2f}", fontsize=10)
-        right.imshow(with_blocks(pixels, grid, grid.full ^ important))
-        right.set_title(f"trivial half alone: {scores[grid.full ^ important]:.2f}", fontsize=10)
-        for axis in (left, middle, right):
+    run, grid, scale = halved.run, halved.run.grid, halved.run.metadata["mos_scale"]
+    scores = f"predicted quality, {scale['low']:g} (bad) to {scale['high']:g} (excellent); rule {halved.rule}"
+    figure = new_figure(COLUMN, 0.45 + 1.15 * len(at), notes_of(run.synthetic, scores, halved.said))
+    axes = figure.subplots(len(at), 3, squeeze=False)
+    told = []
+    for row, position, photo in zip(axes, at, photos, strict=True):
+        half = int(halved.half_N[position])
+        whole, trivial, important = (
+            float(values[position])
+            for values in (halved.images.score_N, halved.trivial_masked_N, halved.important_masked_N)
+        )
+        panels: list[tuple[str, float, int | None]] = [("whole", whole, None)]
+        # A named image may have no half by the rule.
+        panels += [("trivial masked", trivial, half), ("important masked", important, grid.full ^ half)] if half else []
+        for axis, (name, score, kept) in zip(row, panels, strict=False):
+            show_photo(axis, photo, kept, grid)
+            axis.set_title(f"{name}: {score:.2f}", fontsize=6.5)
+        for axis in row[len(panels) :]:
             axis.set_axis_off()
-    scale = metadata["mos_scale"]
-    said = f"Predicted quality, {scale['low']:g} (bad) to {scale['high']:g} (excellent); rule {rule}"
-    if metadata.get("synthetic"):
-        said += "; synthetic demo data"
-    figure.suptitle(said, fontsize=10)
-    return figure
+            axis.set_title("no half", fontsize=6.5)
+        row[0].set_xlabel(plain(photo.image_id, 26), fontsize=5)
+        said = f"trivial half masked {trivial:.2f}, important half masked {important:.2f}" if half else "no half"
+        told.append(f"{printable(photo.image_id)}: whole {whole:.2f}, {said}")
+    return Drawn(
+        "halves",
+        "Photos with half of their blocks masked (Figure 2)",
+        sentences(
+            "Each photo with the score of the whole, with its trivial half masked in the transformer (the important "
+            f"half shows) and with its important half masked, by {halved.rule}; in MOS units.",
+            about(run, len(halved.images)),
+            f"{halved.said}." if halved.said else "",
+            "Photos: " + ", ".join(printable(photo.image_id) for photo in photos) + ".",
+        ),
+        f"Photos in rows. {'; '.join(told)}.",
+        figure,
+    )
