@@ -91,7 +91,7 @@ def job(settings: Any, photos: int, threads: int) -> dict[str, float]:
 
             def follow() -> None:
                 while not stop.wait(0.1):
-                    done.append((time.perf_counter(), ray.get(counter.read.remote())[0]))
+                    done.append((time.perf_counter(), ray.get(counter.read.remote()).done))
 
             thread = threading.Thread(target=follow)
             thread.start()

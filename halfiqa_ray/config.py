@@ -48,6 +48,15 @@ class DataSettings(Section):
     maximum_pixels: int = Field(
         200_000_000, ge=1, description="Photos with more pixels are refused before they are decoded."
     )
+    decode_seconds: float = Field(
+        120,
+        ge=0,
+        description="Longest time that decoding one photo may take, in a process of its own that is ended then; 0 = "
+        "photos are decoded in the job's own processes, bounded neither in time nor in memory.",
+    )
+    decode_bytes: int = Field(
+        4 << 30, ge=256 << 20, description="Memory that decoding one photo may take in that process (on Linux)."
+    )
 
 
 class BackboneSettings(Section):
@@ -376,7 +385,19 @@ class ComputeSettings(Section):
         0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU."
     )
     decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task reserves in Ray.")
+    killed_photos: int = Field(
+        20,
+        ge=0,
+        description="Photos that may end the process that works on them before the job gives up: more of them, and it "
+        "is hardly the photos.",
+    )
     progress_seconds: float = Field(10, gt=0, description="Seconds between progress lines.")
+    stall_seconds: float = Field(
+        60, gt=0, description="Seconds without a finished photo after which a job says what it waits for."
+    )
+    node_seconds: float = Field(
+        1200, gt=0, description="Seconds that an autoscaler may take to start a node, before a job gives up."
+    )
 
 
 class TablesSettings(Section):
@@ -394,21 +415,32 @@ class LimeSettings(Section):
     """LIME (explain/lime.py)."""
 
     segments: int = Field(50, ge=2, description="Superpixels that a photo is cut into, about.")
-    samples: int = Field(500, ge=10, description="Predictions of the photo with some of them hidden.")
+    samples: int = Field(
+        500, ge=10, description="Predictions behind a map: of the photo, then with about half of them hidden."
+    )
 
 
 class ExplainSettings(Section):
     """Explaining models' scores by Grad-CAM and LIME, the paper's Figure 1 (jobs/explain.py)."""
 
     methods: tuple[Literal["grad_cam", "lime"], ...] = Field(("grad_cam", "lime"), description="Which methods.")
-    models: tuple[str, ...] = Field((), description="Models or checkpoint folders, as zero.models.")
-    splits: tuple[str, ...] = Field((), description="Only images of these splits, as zero.splits.")
+    models: tuple[str, ...] = Field(
+        (),
+        description="Models whose scores are explained: names or checkpoint folders, one of each name; empty = as "
+        "zero.models when empty.",
+    )
+    splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits when empty.")
     images: int = Field(100, ge=1, description="So many of them, drawn with the seed; all if there are fewer.")
     maps: int = Field(
-        12, ge=0, description="Of so many, those whose two halves differ most, pixel maps are stored for figures."
+        12,
+        ge=0,
+        description="Of so many of them, those whose two halves differ most, and of report.images, pixel maps are "
+        "stored for figures.",
     )
     zero: bool = Field(
-        True, description="Zero the halves that the methods and measures pick, too, and compare them in a table."
+        True,
+        description="Zero the halves that methods, measures, rule and controls pick in these images, in every model "
+        "that is explained or in zero.models, and compare them in a table.",
     )
     lime: LimeSettings = Field(LimeSettings(), description="LIME.")
 
@@ -421,7 +453,7 @@ class ReportSettings(Section):
     )
     images: tuple[str, ...] = Field((), description="Image ids to show; empty = those whose two halves differ most.")
     count: int = Field(3, ge=1, description="How many images the figures show when none are named.")
-    page: bool = Field(True, description="Write the page, report/index.html.")
+    page: bool = Field(True, description="Make the page, report/index.html.")
     photos: int = Field(200, ge=1, description="Photos of each data set in the page's gallery and block explorer.")
     thumbnail: int = Field(320, ge=32, le=2048, description="Longest side of a photo in the page, pixels.")
     export: Literal["none", "shown", "all"] = Field(
@@ -439,9 +471,11 @@ class ExperimentSettings(Section):
 
 
 class ReproduceSettings(Section):
-    """A whole experiment from photos to tables (jobs/reproduce.py)."""
+    """A whole experiment from photos to tables and page (jobs/reproduce.py)."""
 
     experiments: list[ExperimentSettings] = Field([], description="Its data sets, each with its models.")
+    explain: bool = Field(True, description="Explain scores too (as jobs/explain.py).")
+    report: bool = Field(True, description="Draw the figures and make the page in the end (as jobs/report.py).")
 
 
 class Settings(Section):

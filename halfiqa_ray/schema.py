@@ -14,6 +14,7 @@ import pyarrow as pa
 METADATA_KEY = b"halfiqa_ray"
 # Rules that give every image a half of its own. `image_plcc` is a data-set-wide rule and has no column here.
 IMAGE_RULES = ("level_plcc", "score_change", "shapley", "banzhaf")
+EXPLANATIONS = ("grad_cam", "lime")
 
 MANIFEST = pa.schema(
     [
@@ -129,14 +130,15 @@ def explain(blocks: int) -> pa.Schema:
             pa.field("source_photo", pa.string()),
             pa.field("method", pa.string(), nullable=False),  # grad_cam, lime
             pa.field("score", pa.float32(), nullable=False),  # that is explained, native MOS units
-            pa.field("block_means", pa.list_(pa.float32(), blocks), nullable=False),
+            pa.field("block_means", pa.list_(pa.float32(), blocks), nullable=False),  # of the map's absolute values
+            pa.field("signed_means", pa.list_(pa.float32(), blocks), nullable=False),  # above 0: raises the score
             pa.field("high_blocks", pa.uint16(), nullable=False),  # bit set = block is in the half with higher means
             pa.field("tied", pa.bool_(), nullable=False),  # equal means stood at the border of the halves
         ]
     )
 
 
-# Small pixel maps of chosen images, of measures and of explanations: figures and the report read them.
+# Small pixel maps of chosen images, of measures and of explanations (absolute values): figures and the report read them.
 MAPS = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -339,6 +341,36 @@ AVERAGED_MEASURE = pa.schema(
     ]
 )
 
+# Halves by explanations of a model's score, and by all else that picks halves, zeroed in the same images. PLCC of the
+# prediction with the original one; `_mos` with MOS.
+EXPLANATIONS_TABLE = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("model", pa.string(), nullable=False),  # that predicts the zeroed images, or mean
+        pa.field("models", pa.int64(), nullable=False),  # behind the row
+        # rule, explanation (of the ranking model's score), own explanation (of this model's), measure, control
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("ranking", pa.string(), nullable=False),  # as in the zeroed rows; the method for means of own ones
+        pa.field("explain_run", pa.string()),  # of an explanation, 8 characters
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images, of the model with the fewest
+        pa.field("n_mos", pa.int64(), nullable=False),
+        *_RESAMPLED,
+        pa.field("resamples", pa.int64(), nullable=False),
+        *_with_interval("test"),  # PLCC of the prediction with MOS, nothing zeroed, the same images
+        *_with_interval("important"),
+        *_with_interval("important_mos"),
+        *_with_interval("trivial"),
+        *_with_interval("trivial_mos"),
+        *_with_interval("difference"),  # trivial - important
+        *_with_interval("difference_mos"),
+        *_with_interval("important_minus_random"),  # paired with control_random
+        *_with_interval("trivial_minus_random"),
+        *_with_interval("difference_minus_random"),
+        *_LAST,
+    ]
+)
+
 # Matching degree: share of the images whose matching number passes a threshold, in both readings of the paper.
 TABLE2 = pa.schema(
     [
@@ -416,9 +448,10 @@ SUFFICIENT_FRACTION = pa.schema(
 AGREEMENT = pa.schema(
     [
         *_OF_RUN,
-        pa.field("kind", pa.string(), nullable=False),  # rules, measure, model
+        pa.field("kind", pa.string(), nullable=False),  # rules, measure, explanation, model
         pa.field("rule", pa.string(), nullable=False),
-        pa.field("other", pa.string(), nullable=False),  # another rule, a measure, or a model's own zeroing importance
+        # Another rule, a measure, an explanation (grad_cam_MODEL ...), or a model's own zeroing importance.
+        pa.field("other", pa.string(), nullable=False),
         pa.field("n", pa.int64(), nullable=False),  # images with both
         pa.field("n_spearman", pa.int64(), nullable=False),  # of them those where both vary over the blocks
         *_RESAMPLED,
@@ -494,6 +527,11 @@ INTERACTION_DISTANCE = pa.schema(
 )
 
 
+def explained(method: str, model: str) -> str:
+    """The name of the ranking by a method of explaining one model's score, in ``zeroed/`` and in tables."""
+    return f"{method}_{model}"
+
+
 def with_metadata(schema: pa.Schema, metadata: dict[str, Any]) -> pa.Schema:
     """The schema with ``metadata`` attached as JSON."""
     return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
@@ -502,3 +540,17 @@ def with_metadata(schema: pa.Schema, metadata: dict[str, Any]) -> pa.Schema:
 def metadata(schema: pa.Schema) -> dict[str, Any]:
     """The metadata that ``with_metadata`` attached; {} when there is none."""
     return dict(json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}")))
+
+
+def made_for(stored: dict[str, Any], rank_run: str, ranked: dict[str, Any]) -> bool:
+    """Whether rows with the metadata ``stored`` belong to a rank run, of so many characters of a key and ``ranked``.
+
+    Those that name a rank run (``rank_key``) belong to it, others to all runs over the same blocks of photos brought to
+    size in the same way.
+    """
+    if "rank_key" in stored:
+        return str(stored["rank_key"])[: len(rank_run)] == rank_run
+    same = ["grid", "native", "portrait"]
+    if "measures" in stored and "size" in ranked:
+        same.append("size")  # measures are taken of the very pixels that were ranked; each model explains its own
+    return all(stored.get(name) == ranked.get(name) for name in same)

@@ -17,7 +17,7 @@ def main() -> int:
 
     try:
         return measure.run(settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"measure.py: {error}", file=sys.stderr)
         return 2
 

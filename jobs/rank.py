@@ -20,7 +20,7 @@ def main() -> int:
 
     try:
         return rank.run(settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"rank.py: {error}", file=sys.stderr)
         return 2
 

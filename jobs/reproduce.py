@@ -17,7 +17,7 @@ def main() -> int:
 
     try:
         return reproduce.run("reproduce.py", DESCRIPTION, SECTIONS, sys.argv[1:])
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"reproduce.py: {error}", file=sys.stderr)
         return 2
 

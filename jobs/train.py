@@ -16,7 +16,7 @@ def main() -> int:
 
     try:
         record = train.run(settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     print(train.summary(record))

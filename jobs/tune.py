@@ -17,7 +17,7 @@ def main() -> int:
 
     try:
         folder = tune.run(settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"tune.py: {error}", file=sys.stderr)
         return 2
     print(tune.summary(folder))

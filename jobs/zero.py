@@ -19,7 +19,7 @@ def main() -> int:
 
     try:
         return zero.run(settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"zero.py: {error}", file=sys.stderr)
         return 2
 

@@ -91,3 +91,12 @@ def read_manifest(output: str, dataset: str) -> pa.Table:
     if missing := set(schema.MANIFEST.names) - set(table.column_names):
         raise DataError(f"{uri} lacks the columns {sorted(missing)}: run jobs/prepare.py again")
     return table.select(schema.MANIFEST.names)
+
+
+def sample(image_ids: list[str], count: int, seed: int, purpose: str) -> list[str]:
+    """``count`` of the images, or all: those with the lowest SHA-256 of seed, purpose and image id, sorted by id."""
+
+    def place(image_id: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0{purpose}\0{image_id}".encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(sorted(image_ids, key=place)[:count])

@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import ImageError, open_photo, resize
+from halfiqa_ray.data.images import Bounds, ImageError, read_photo
 
 BATCHES_AHEAD = 2
 
@@ -28,12 +28,12 @@ class PhotoCache:
         uris: Sequence[str],
         height: int,
         width: int,
-        maximum_pixels: int,
+        bounds: Bounds,
         cache_bytes: int,
         threads: int | None = None,
     ) -> None:
         self.uris, self.height, self.width = uris, height, width
-        self.maximum_pixels = maximum_pixels
+        self.bounds = bounds
         self.slots_left = cache_bytes // (height * width * 3)
         self.kept: dict[int, NDArray[np.uint8]] = {}
         self.problems: dict[int, tuple[str, str]] = {}
@@ -70,7 +70,7 @@ class PhotoCache:
 
     def _read(self, place: int) -> NDArray[np.uint8] | None:
         try:
-            pixels = resize(open_photo(self.uris[place], self.maximum_pixels), self.height, self.width)
+            [pixels] = read_photo(self.uris[place], self.bounds, [(self.height, self.width)]).pixels
         except ImageError as error:
             self.problems[place] = (error.kind, str(error))
             return None

@@ -119,9 +119,9 @@ def _is_photo(path: str) -> bool:
 
 
 def _remote(root: str) -> PhotoIndex:
-    store, base = storage.filesystem(root)
     index = PhotoIndex(root, {})
-    infos = store.get_file_info(pafs.FileSelector(base, recursive=True))
+    with storage.opened(root) as (store, base):
+        infos = store.get_file_info(pafs.FileSelector(base, recursive=True))
     start = len(base.rstrip("/")) + 1
     for info in sorted(infos, key=lambda info: info.path):
         path = info.path[start:]

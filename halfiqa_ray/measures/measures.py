@@ -56,6 +56,11 @@ class Measures:
         return ("saliency", *(f"frequency_{each}" for each in self.combinations), self.objectness, self.averaged)
 
     @property
+    def main(self) -> tuple[str, ...]:
+        """The measures of the paper: one frequency map, that of the settings' combination, and the average."""
+        return ("saliency", self.default_frequency, self.objectness, self.averaged)
+
+    @property
     def weights_sha256(self) -> str | None:
         """SHA-256 (hex) of the objectness weights; None for the objectness that has none."""
         return self._pixel_objectness.weights_sha256 if self._pixel_objectness else None

@@ -116,14 +116,22 @@ def read_record(uri: str) -> CheckpointRecord:
         raise CheckpointError(f"{file} is not a checkpoint record of this version: {place}: {first['msg']}") from error
 
 
-def load_checkpoint(uri: str, device: str | torch.device = "cpu") -> tuple[QualityModel, CheckpointRecord]:
+def load_checkpoint(
+    uri: str, device: str | torch.device = "cpu", planned_sha256: str | None = None
+) -> tuple[QualityModel, CheckpointRecord]:
     """The model of a checkpoint folder, in evaluation mode on ``device``, and its record. Reads no other weights.
 
-    Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, or the
-    weights do not belong to the record.
+    Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, the
+    weights do not belong to the record, or they are others than ``planned_sha256``.
     """
     record = read_record(uri)
     file = storage.join(uri, WEIGHTS)
+    if planned_sha256 not in (None, record.weights_sha256):
+        raise CheckpointError(
+            f"{file} was replaced while the job ran: it was planned with weights of SHA-256 {planned_sha256}, and now "
+            f"there are those of {record.weights_sha256}. Nothing was scored with them. Put the first ones back to go on, "
+            f"or run the job again for the new ones, which will be a run of its own"
+        )
     try:
         data = storage.read_bytes(file)
     except FileNotFoundError as error:

@@ -8,7 +8,6 @@ from typing import Any
 
 import ray
 
-from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointError
 from halfiqa_ray.stages.runs import key_of_run
@@ -40,6 +39,15 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
     found = experiments.make_experiments(settings.output, run, images, tables, settings.rank.rule, resampling, mapper)
     experiments.write_tables(settings.output, found)
     return f"{text}\n\n{experiments.console(found)}"
+
+
+def make_explanations(settings: Settings, run_key: str) -> str:
+    """Write only those tables of a run that explanations stand in; returns text to print."""
+    run = find_run(settings.output, settings.data.dataset, run_key)
+    resampling = Resampling(settings.rank.bootstrap, settings.seed)
+    found = experiments.explanation_tables(settings.output, run, read_images(run), settings.rank.rule, resampling)
+    experiments.write_tables(settings.output, found)
+    return experiments.PAGES["explanations"].console(found["explanations"])
 
 
 def run(settings: Settings, run_key: str | None = None) -> int:
@@ -82,9 +90,9 @@ def make_localisation(
         read_rows(untrained, COLUMNS) if untrained is not None else None,
         *(run.dataset, run.key, run.synthetic, settings.rank.bootstrap, settings.seed),
     )
-    write_table(settings.output, "localisation", table, localisation_text.markdown)
-    rule = settings.rank.rule if settings.rank.rule in schema.IMAGE_RULES else "score_change"
-    return localisation_text.console(table, rule)
+    page = localisation_text.page(settings.rank.rule)
+    write_table(settings.output, "localisation", table, page.markdown)
+    return page.console(table)
 
 
 class _Tasks:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
+from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.stages.decode import Decode, pixels_of
 
 BATCHES_AHEAD = 2
@@ -21,9 +22,9 @@ class RayDataPixels:
     Every call of ``batches`` is one Ray Data execution over the photos in their order. A block is one batch.
     """
 
-    def __init__(self, uris: Sequence[str], height: int, width: int, maximum_pixels: int, decode_cpus: float) -> None:
+    def __init__(self, uris: Sequence[str], height: int, width: int, bounds: Bounds, decode_cpus: float) -> None:
         self.uris, self.height, self.width = uris, height, width
-        self.maximum_pixels, self.decode_cpus = maximum_pixels, decode_cpus
+        self.bounds, self.decode_cpus = bounds, decode_cpus
         self.problems: dict[int, tuple[str, str]] = {}
 
     def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
@@ -39,7 +40,7 @@ class RayDataPixels:
         photos.context.enable_progress_bars = False
         photos.context.print_on_execution_start = False
         decoded = photos.map_batches(
-            Decode(self.height, self.width, maximum_pixels=self.maximum_pixels).__call__,
+            Decode(self.height, self.width, bounds=self.bounds).__call__,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=self.decode_cpus,

@@ -6,6 +6,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.measure_plan import plan_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
+from halfiqa_ray.pipelines.resources import check_room
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
 
@@ -17,7 +18,8 @@ def run(settings: Settings) -> int:
     """
     plan = make_plan(settings)
     rows = chosen_rows(plan.manifest, settings.rank)
-    with ray_session(settings):
+    with ray_session(settings, rows["uri"].to_pylist()):
+        check_room("measuring", {"CPU": settings.compute.decode_cpus}, 1, "lower compute.decode_cpus")
         measure = plan_measures(plan)
         with RunRecord.of(settings, "measure", measure.key) as record:
             job = PhotoJob(

@@ -10,10 +10,11 @@ import pyarrow as pa
 import ray
 
 from halfiqa_ray import storage
+from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
-from halfiqa_ray.pipelines.plan import Plan, sample
+from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos
 from halfiqa_ray.stages.outputs import measures_output
 from halfiqa_ray.stages.parts import Output, errors_uri, run_uri
@@ -29,6 +30,7 @@ class MeasurePlan:
     plan: Plan
     band_means: tuple[float, ...]
     names: tuple[str, ...]
+    main: tuple[str, ...]  # those of the paper among them
     averaged: str
     objectness_sha256: str | None
     key: str
@@ -52,10 +54,10 @@ class MeasurePlan:
     @property
     def output(self) -> Output:
         """The table of the measures."""
-        size, settings = self.plan.record.preprocessing, self.plan.settings
+        settings = self.plan.settings
         about: dict[str, Any] = {
             "run_key": self.key,
-            "size": None if settings.rank.native else [size.height, size.width],
+            "size": self.plan.size,
             "settings": settings.measure.model_dump(mode="json"),
             "band_means": list(self.band_means),
             "measures": list(self.names),
@@ -84,7 +86,7 @@ def _of_means(plan: Plan, means: tuple[float, ...]) -> MeasurePlan:
     measures = Measures(settings.measure, means)
     sha256 = measures.weights_sha256
     key = measures_key(plan.record, settings.rank, settings.measure, sha256, means, settings.seed)
-    return MeasurePlan(plan, means, measures.names, measures.averaged, sha256, key)
+    return MeasurePlan(plan, means, measures.names, measures.main, measures.averaged, sha256, key)
 
 
 def _sampled(plan: Plan) -> tuple[list[str], str]:

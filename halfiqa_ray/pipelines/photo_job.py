@@ -1,4 +1,6 @@
-"""What the rank, measure and zero jobs have in common: find what is missing, stream it, compact, account for it."""
+"""What the rank, measure, zero and explain jobs have in common: find what is missing, stream it, compact, account for
+it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,19 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from halfiqa_ray import schema
 from halfiqa_ray.pipelines.errors import report_errors
+from halfiqa_ray.pipelines.explain_plan import ExplainPlan
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
 from halfiqa_ray.pipelines.photo_stream import Stream, error_columns, passes
 from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
-from halfiqa_ray.pipelines.zero_plan import ZeroPlan
+from halfiqa_ray.pipelines.zero_plan import Checkpoint, ZeroPlan
 from halfiqa_ray.stages.outputs import rank_output
-from halfiqa_ray.stages.parts import Output, compact, settle_errors
-from halfiqa_ray.stages.work import Wanted, discard_other_halves, rule_halves, work
+from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors
+from halfiqa_ray.stages.watched import forget
+from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class PhotoJob:
     """One job over ``rows`` of the manifest.
 
     ``ranks`` and ``measures`` say whether rank rows and measures are made, or only halves taken from those that are
-    stored; halves are zeroed when there is a ``zero``.
+    stored; scores are explained when there is an ``explain``, and halves zeroed when there is a ``zero``. With both,
+    they are of the same models in the same order.
     """
 
     name: str
@@ -38,9 +44,11 @@ class PhotoJob:
     measures: bool = False
     measure: MeasurePlan | None = None
     zero: ZeroPlan | None = None
+    explain: ExplainPlan | None = None
 
     def run(self) -> pa.Table:
         """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished."""
+        self._discard_stale()
         todo = self.todo(after=False)
         scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
         self._announce(todo, scorers)
@@ -54,13 +62,14 @@ class PhotoJob:
             unfinished |= self._second_pass(self.zero, scorers)
         ids = set(self.rows["image_id"].to_pylist())
         failed = settle_errors(self.errors, ids - unfinished)
+        forget(marks_uri(self.errors), unfinished)
         report_errors(failed, self.errors)
         self.record.note(counts={"in": len(ids), "out": len(ids - unfinished), "failed": failed.num_rows})
         return failed
 
     def todo(self, after: bool) -> pa.Table:
         """The rows with something missing in the one pass, or in the second one ``after`` all images are scored."""
-        zero = self.zero
+        zero, explain = self.zero, self.explain
         if after and zero:
             images = self._zeroed_images & frozenset(rule_halves(self.plan.folder, ()))  # not those that failed
             return work(self.rows, Wanted(zeroed=self._folders, zeroed_images=images, given=self._given))
@@ -75,6 +84,12 @@ class PhotoJob:
                 zeroed_images=self._zeroed_images,
                 rankings=zero.rankings if zero else (),
                 given=zero.single_blocks if zero else {},
+                own=zero.own if zero else {},
+                explainers=explain.explainers if explain else (),
+                methods=explain.methods if explain else (),
+                explained_images=explain.image_ids if explain else frozenset(),
+                maps=explain.maps_folder if explain else None,
+                mapped_images=explain.mapped if explain else frozenset(),
             ),
         )
 
@@ -87,37 +102,50 @@ class PhotoJob:
         return self.zero.given_halves() if self.zero else {}
 
     @property
+    def _models(self) -> tuple[Checkpoint, ...]:
+        of = self.explain or self.zero
+        return of.models if of else ()
+
+    @property
     def _folders(self) -> list[str]:
         return [output.folder for output in self.zero.outputs] if self.zero else []
 
-    def _outputs(self, ranks: bool) -> tuple[Output, ...]:
+    def _outputs(self, ranks: bool, explains: bool) -> tuple[Output, ...]:
         outputs: list[Output] = []
         if ranks:
             outputs.append(rank_output(self.plan.folder, self.plan.blocks, self.plan.metadata))
         if self.measures and self.measure:
             outputs.append(self.measure.output)
+        # Pixel maps come before the rows that say that an image is explained.
+        outputs += self.explain.outputs if self.explain and explains else ()
         return (*outputs, *(self.zero.outputs if self.zero else ()))
 
     def _stream(self, todo: pa.Table, scorers: Scorers, what: str) -> None:
         # Models are loaded only where some row needs them.
         ranks = bool(pc.any(todo["rank"]).as_py())
-        zero = self.zero if any(todo["zero"].to_pylist()) else None
-        measure = self.measure if pc.any(todo["measure"]).as_py() else None
-        Stream(
+        explain = self.explain if any(todo["explain"].to_pylist()) else None
+        models = self._models if explain or any(todo["zero"].to_pylist()) else ()
+        measure = self.measure.stage if self.measure and pc.any(todo["measure"]).as_py() else None
+        draw = explain.measure_maps if explain and pc.any(todo["mapped"]).as_py() else None
+        counts = Stream(
             plan=self.plan,
-            outputs=self._outputs(ranks),
+            outputs=self._outputs(ranks, explains=explain is not None),
             errors=self.errors,
             error_columns=error_columns(self.name, self.key),
             scorers=scorers,
             subsets=self.plan.checkpoint if ranks else None,
-            measure=measure.stage if measure else None,
-            zeroed=tuple(model.uri for model in zero.models) if zero else (),
-            zeroed_sizes=zero.sizes if zero else (),
+            measure=measure or draw,
+            zeroed=tuple(model.uri for model in models),
+            zeroed_sizes=tuple(model.size for model in models),
+            explain=self.plan.settings.explain.lime if explain else None,
+            planned={m.uri: m.record.weights_sha256 for m in models}
+            | {self.plan.checkpoint: self.plan.record.weights_sha256},
         ).run(todo, what)
+        self.record.add_stages(counts.photos, counts.seconds)
 
     def _second_pass(self, zero: ZeroPlan, scorers: Scorers) -> set[str]:
         """Zero the halves that hang on other images; returns the images that are not finished."""
-        stale = sum(discard_other_halves(folder, self._given) for folder in self._folders)
+        stale = sum(discard_other_halves(folder, self._given, self._zeroed_images) for folder in self._folders)
         todo = self.todo(after=True)
         if todo.num_rows:
             again = f", {stale} of them again: other images have been ranked since" if stale else ""
@@ -132,16 +160,26 @@ class PhotoJob:
                 self._compact()
         return set(self.todo(after=True)["image_id"].to_pylist())
 
+    def _discard_stale(self) -> None:
+        """Discard what was zeroed by halves of explanations that are no longer the newest."""
+        if not (self.explain and self.zero):
+            return
+        halves = explained_halves(self.explain.explainers)
+        names = [schema.explained(m, each.name) for each in self.explain.explainers for m in self.explain.methods]
+        given = {name: {i: some[name] for i, some in halves.items() if name in some} for name in names}
+        if stale := sum(discard_other_halves(folder, given, self._zeroed_images) for folder in self._folders):
+            print(f"{stale} zeroed halves of other explanations are discarded", flush=True)
+
     def _passes(self, todo: pa.Table) -> int:
-        return sum(passes(todo, self.plan.blocks))
+        return sum(passes(todo, self.plan.blocks, self.plan.settings.explain.lime.samples))
 
     def _compact(self) -> None:
-        for output in self._outputs(self.ranks):
+        for output in self._outputs(self.ranks, explains=True):
             compact(output.folder, key=output.key)
 
     def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
         """Print and note what is going to be done, before it starts."""
-        plan, zero = self.plan, self.zero
+        plan, zero, explain = self.plan, self.zero, self.explain
         lines = [
             f"{self.name} {plan.settings.data.dataset}, run {self.key[:8]}: {self.rows.num_rows} images, "
             f"{self.rows.num_rows - todo.num_rows} finished before, {todo.num_rows} to {_VERB[self.name]}"
@@ -153,6 +191,10 @@ class PhotoJob:
         if self.measure:
             of = f"{pc.sum(todo['measure']).as_py() or 0} photos" if self.measures else "as stored, for the rankings"
             lines.append(f"  measures {', '.join(self.measure.names)}: {of}, run {self.measure.key[:8]}")
+        if explain:
+            planned["explained_photos"] = sum(1 for asked in todo["explain"].to_pylist() if asked)
+            lines += explain.announcement(planned["explained_photos"], pc.sum(todo["mapped"]).as_py() or 0)
+            self.record.note(explained=explain.facts)
         if zero:
             photos = sum(1 for asked in todo["zero"].to_pylist() if asked)
             names = [model.record.model.name for model in zero.models]
@@ -168,7 +210,7 @@ class PhotoJob:
                 "rankings": len(zero.rankings) + len(zero.after),
                 "second_pass_forward_passes": photos * len(names) * 2 * len(zero.after),
             }
-        if self.ranks or zero:
+        if self.ranks or zero or explain:
             later = planned.get("second_pass_forward_passes")
             lines.append(
                 f"  {planned['forward_passes']:,} forward passes at most (equal masks of an image are run once)"
@@ -180,5 +222,5 @@ class PhotoJob:
             self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after])
 
 
-_VERB = {"rank": "score", "measure": "measure", "zero": "zero"}
-_DONE = {"rank": "scored", "measure": "measured", "zero": "zeroed"}
+_VERB = {"rank": "score", "measure": "measure", "zero": "zero", "explain": "explain"}
+_DONE = {"rank": "scored", "measure": "measured", "zero": "zeroed", "explain": "explained"}

@@ -1,4 +1,5 @@
-"""One stream over the photos for everything that is made of them: decode once, measure, score subsets, zero, write.
+"""One stream over the photos for everything that is made of them: decode once, measure, score subsets, explain, zero,
+write.
 
 Ray Data streams; the science is in ``halfiqa_ray.stages`` and below.
 """
@@ -6,20 +7,24 @@ Ray Data streams; the science is in ``halfiqa_ray.stages`` and below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines.counting import counting
+from halfiqa_ray.config import LimeSettings
+from halfiqa_ray.pipelines.counting import Counts, Timed, count_errors, counting
 from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.pipelines.resources import WRITE_CPUS, Scorers
 from halfiqa_ray.stages.decode import Size
-from halfiqa_ray.stages.measures import MeasurePhotos
-from halfiqa_ray.stages.parts import Output, WriteParts
+from halfiqa_ray.stages.explain import explain_passes
+from halfiqa_ray.stages.measures import MapMeasures, MeasurePhotos
+from halfiqa_ray.stages.parts import Output, WriteParts, marks_uri
 from halfiqa_ray.stages.score import ScorePhotos, stored_columns
+from halfiqa_ray.stages.watched import KILLED, Watched
 from halfiqa_ray.stages.zeroing import variants
 
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
@@ -37,15 +42,22 @@ class Stream:
     error_columns: pa.Schema
     scorers: Scorers
     subsets: str | None = None  # checkpoint that ranks
-    measure: MeasurePhotos | None = None
-    zeroed: tuple[str, ...] = ()  # checkpoints
+    measure: MeasurePhotos | MapMeasures | None = None
+    zeroed: tuple[str, ...] = ()  # checkpoints of the models that predict zeroed photos, or are explained
     zeroed_sizes: tuple[Size, ...] = ()
+    explain: LimeSettings | None = None
+    planned: dict[str, str] = field(default_factory=dict)  # SHA-256 of the weights of every checkpoint
+    actor: type[ScoringActor] | None = None  # in place of the usual one, for a benchmark
 
-    def run(self, todo: pa.Table, what: str) -> None:
-        """Send rows (of ``stages.work``) through, with a progress line now and then."""
-        with counting(todo.num_rows, what, self.plan.settings.compute.progress_seconds) as counter:
+    def run(self, todo: pa.Table, what: str) -> Counts:
+        """Send rows (of ``stages.work``) through, with a progress line now and then. Returns what each stage took."""
+        compute = self.plan.settings.compute
+        actor = self._actor.__name__ if self._networks else None
+        with counting(todo.num_rows, what, compute.progress_seconds, compute.stall_seconds, actor) as counter:
             for _ in self.parts(todo, counter):
                 pass
+            counts: Counts = ray.get(counter.read.remote())
+        return counts
 
     def parts(self, todo: pa.Table, counter: Any) -> Iterator[dict[str, int]]:
         """The Ray Data stream; yields ``written`` and ``failed`` of every part file."""
@@ -53,21 +65,23 @@ class Stream:
         block = self.block(todo)
         blocks = [todo.slice(start, block) for start in range(0, todo.num_rows, block)]
         write = WriteParts(self.outputs, storage.absolute(self.errors), self.error_columns)
-        steps: list[Callable[[pa.Table], pa.Table]] = [self.plan.decode(self.zeroed_sizes)]
+        steps: list[Callable[[pa.Table], pa.Table]] = [Timed("decode", self.plan.decode(self.zeroed_sizes), counter)]
+        marks = storage.absolute(marks_uri(self.errors))
+        watch = partial(Watched, marks=marks, most=settings.compute.killed_photos)
         if self.measure is not None:
-            steps.append(self.measure)
-        if networks := self.subsets is not None or bool(self.zeroed):
+            steps.append(watch(Timed("measure", self.measure, counter)))
+        if self._networks:
             context = ray.data.DataContext.get_current()
-            patience = SECONDS_PER_BATCH * block * max(passes(todo, self.plan.blocks)) // scorers.batch_size
+            patience = SECONDS_PER_BATCH * block * max(self.passes(todo)) // scorers.batch_size
             context.execution_no_progress_timeout_s = max(context.execution_no_progress_timeout_s, patience)
         else:
             steps += [stored_columns, Tell(counter)]
         photos = ray.data.from_arrow(blocks).map_batches(
             InTurn(steps).__call__, batch_size=None, batch_format="pyarrow", num_cpus=settings.compute.decode_cpus
         )
-        if networks:
+        if self._networks:
             photos = photos.map_batches(
-                ScoringActor,
+                self._actor,
                 fn_constructor_args=[
                     {
                         "subsets": self.subsets,
@@ -77,44 +91,68 @@ class Stream:
                         "device": scorers.device,
                         "batch_size": scorers.batch_size,
                         "threads": scorers.threads,
+                        "explain": self.explain,
+                        "planned": self.planned,
                     },
                     counter,
+                    watch,
                 ],
                 batch_size=block,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=scorers.actors, initial_size=scorers.actors),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=scorers.actors, initial_size=scorers.first),
                 num_cpus=scorers.cpus,
                 num_gpus=scorers.gpus or None,
             )
         photos = photos.map_batches(
-            write.__call__, batch_size=self.images_per_part(todo), batch_format="pyarrow", num_cpus=WRITE_CPUS
+            Timed("write", InTurn([count_errors, write]), counter).__call__,
+            batch_size=self.images_per_part(todo),
+            batch_format="pyarrow",
+            num_cpus=WRITE_CPUS,
         )
         yield from photos.iter_rows()
+
+    @property
+    def _actor(self) -> type[ScoringActor]:
+        return self.actor or ScoringActor
+
+    @property
+    def _networks(self) -> bool:
+        return self.subsets is not None or bool(self.zeroed)
 
     def block(self, todo: pa.Table) -> int:
         """Photos a block: one decoding task and one call of an actor.
 
-        Small enough to overlap and to fit in memory, large enough to be worth a task; with zeroing, few enough that
-        an actor is heard of now and then.
+        Small enough to overlap and to fit in memory, large enough to be worth a task; with zeroing or explaining, few
+        enough that an actor is heard of now and then.
         """
         size = self.plan.record.preprocessing
         pixels = sum(height * width for height, width in {(size.height, size.width), *self.zeroed_sizes})
         block = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, BLOCK_BYTES // (3 * pixels)))
         block = max(1, min(block, todo.num_rows // (4 * self.scorers.actors) or 1))
         batch_size = self.scorers.batch_size
-        most = max(1, *passes(todo, self.plan.blocks))
+        most = max(1, *self.passes(todo))
         return min(block, max(batch_size, BLOCK_BATCHES * batch_size // most))
 
     def images_per_part(self, todo: pa.Table) -> int:
-        """Images a part file: fewer when zeroing makes each of them dear to lose."""
-        batches = sum(passes(todo, self.plan.blocks)) / todo.num_rows / self.scorers.batch_size
+        """Images a part file: fewer when zeroing or explaining makes each of them dear to lose."""
+        batches = sum(self.passes(todo)) / todo.num_rows / self.scorers.batch_size
         return max(1, int(self.plan.settings.rank.rows_per_file / max(1.0, batches)))
 
+    def passes(self, todo: pa.Table) -> list[int]:
+        """Forward passes that each row needs at most."""
+        return passes(todo, self.plan.blocks, self.plan.settings.explain.lime.samples)
 
-def passes(todo: pa.Table, blocks: int) -> list[int]:
+
+def passes(todo: pa.Table, blocks: int, lime_samples: int) -> list[int]:
     """Forward passes of the backbones that each row needs at most: equal masks of an image are run once."""
-    zero = todo["zero"].to_pylist() if "zero" in todo.column_names else [None] * todo.num_rows
-    return [int(rank) + variants(asked, blocks) for rank, asked in zip(todo["rank"].to_pylist(), zero, strict=True)]
+
+    def column(name: str) -> list[Any]:
+        return todo[name].to_pylist() if name in todo.column_names else [None] * todo.num_rows
+
+    return [
+        int(rank) + explain_passes(explain, lime_samples) + variants(zero, blocks)
+        for rank, explain, zero in zip(column("rank"), column("explain"), column("zero"), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -145,16 +183,20 @@ class Tell:
 class ScoringActor:
     """A stage that holds the models, in a Ray actor; tells the counter what is done."""
 
-    def __init__(self, stage: dict[str, Any], counter: Any) -> None:
+    def __init__(self, stage: dict[str, Any], counter: Any, watch: Callable[[Timed], Watched]) -> None:
         self.counter = counter
-        self.stage = ScorePhotos(**stage, done=lambda count: self.counter.add.remote(count, 0))
+        scoring: Any = ScorePhotos(**stage, done=lambda count: self.counter.add.remote(count, 0))
+        for name in ("subsets", "explain", "zeroed"):
+            if (part := getattr(scoring, name)) is not None:
+                setattr(scoring, name, Timed(name, part, counter))
+        self.stage = watch(Timed("score", scoring, counter))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score one block of decoded photos."""
         scored = self.stage(rows)
-        undecoded = rows["error"].length() - rows["error"].null_count
-        if undecoded:
-            self.counter.add.remote(undecoded, undecoded)
+        unscored = rows["error"].length() - rows["error"].null_count + scored["error"].to_pylist().count(KILLED)
+        if unscored:
+            self.counter.add.remote(unscored, unscored)
         return scored
 
 

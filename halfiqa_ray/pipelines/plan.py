@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import RankSettings, Settings
+from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.checkpoints import CheckpointRecord, read_record
 from halfiqa_ray.stages.decode import Decode, Size
@@ -44,6 +44,12 @@ class Plan:
         return self.settings.rank.grid.rows * self.settings.rank.grid.columns
 
     @property
+    def size(self) -> list[int] | None:
+        """Height and width that photos are brought to; None when each keeps its own."""
+        size = self.record.preprocessing
+        return None if self.settings.rank.native else [size.height, size.width]
+
+    @property
     def about_photos(self) -> dict[str, Any]:
         """What stands in every file that is made of these photos, whatever the model."""
         rank, manifest = self.settings.rank, schema.metadata(self.manifest.schema)
@@ -60,12 +66,13 @@ class Plan:
     @property
     def metadata(self) -> dict[str, Any]:
         """What stands in every file of the run."""
-        return self.about_photos | about_model(self.checkpoint, self.record, self.about_photos) | {"run_key": self.key}
+        about = self.about_photos | about_model(self.checkpoint, self.record, self.about_photos)
+        return about | {"run_key": self.key, "size": self.size}
 
     def decode(self, more: tuple[Size, ...] = ()) -> Decode:
         """The stage that brings photos to the size to score, and to ``more`` sizes."""
         size, rank = self.record.preprocessing, self.settings.rank
-        return Decode(size.height, size.width, rank.native, rank.portrait, self.settings.data.maximum_pixels, more)
+        return Decode(size.height, size.width, rank.native, rank.portrait, Bounds.of(self.settings.data), more)
 
 
 def about_model(checkpoint: str, record: CheckpointRecord, about_photos: dict[str, Any]) -> dict[str, Any]:
@@ -108,12 +115,3 @@ def of_splits(rows: pa.Table, wanted: tuple[str, ...], setting: str) -> pa.Table
         there = ", ".join(sorted({s for s in splits if s})) or "no splits"
         raise ValueError(f"{setting} names {', '.join(sorted(unknown))}, but the manifest has {there}")
     return rows.filter(pa.array([s in wanted for s in splits], pa.bool_()))
-
-
-def sample(image_ids: list[str], count: int, seed: int, purpose: str) -> list[str]:
-    """``count`` of the images, or all: those with the lowest SHA-256 of seed, purpose and image id, sorted by id."""
-
-    def place(image_id: str) -> bytes:
-        return hashlib.sha256(f"{seed}\0{purpose}\0{image_id}".encode("utf-8", "surrogatepass")).digest()
-
-    return sorted(sorted(image_ids, key=place)[:count])

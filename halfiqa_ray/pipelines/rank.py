@@ -16,8 +16,9 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate, prepare
 from halfiqa_ray.pipelines.measure_plan import plan_measures, stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.photo_stream import Stream, error_columns
+from halfiqa_ray.pipelines.photo_stream import ScoringActor, Stream, error_columns
 from halfiqa_ray.pipelines.plan import Plan, chosen_rows, make_plan
+from halfiqa_ray.pipelines.preflight import check_models
 from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
@@ -37,8 +38,9 @@ def run(settings: Settings) -> int:
         return code
     plan = make_plan(settings)
     rows = chosen_rows(plan.manifest, settings.rank)
-    models = find_checkpoints(plan) if settings.rank.zero else ()
-    with ray_session(settings), RunRecord.of(settings, "rank", plan.key) as record:
+    models = find_checkpoints(plan, settings.zero.models) if settings.rank.zero else ()
+    check_models(plan, [model.uri for model in models])
+    with ray_session(settings, rows["uri"].to_pylist()), RunRecord.of(settings, "rank", plan.key) as record:
         record.note(checkpoint=plan.checkpoint, split_hash=schema.metadata(plan.manifest.schema).get("split_hash"))
         plan_scorers(settings.compute, rows.num_rows)  # says at once what the cluster lacks
         with record.timed("band means"):
@@ -57,9 +59,15 @@ def run(settings: Settings) -> int:
     return 1 if settings.strict and failed.num_rows else 0
 
 
-def stream(plan: Plan, rows: pa.Table, scorers: Scorers, counter: Any) -> Iterator[dict[str, int]]:
-    """The stream of manifest rows that are only ranked; yields ``written`` and ``failed`` of every part file."""
+def stream(
+    plan: Plan, rows: pa.Table, scorers: Scorers, counter: Any, actor: type[ScoringActor] | None = None
+) -> Iterator[dict[str, int]]:
+    """The stream of manifest rows that are only ranked; yields ``written`` and ``failed`` of every part file.
+
+    ``actor`` may take the place of the usual one.
+    """
     todo = rows.select(CARRIED).append_column("rank", pa.array([True] * rows.num_rows))
     output = rank_output(plan.folder, plan.blocks, plan.metadata)
-    ranking = Stream(plan, (output,), plan.errors, error_columns("rank", plan.key), scorers, plan.checkpoint)
+    columns = error_columns("rank", plan.key)
+    ranking = Stream(plan, (output,), plan.errors, columns, scorers, plan.checkpoint, actor=actor)
     yield from ranking.parts(todo, counter)

@@ -1,4 +1,5 @@
-"""A whole experiment: for every data set prepare, train all models, then rank, measure and zero in one stream, tables.
+"""A whole experiment: for every data set prepare, train all models, then rank, measure and zero in one stream, tables,
+explanations; in the end the figures and the page.
 
 Each stage knows by itself what is done already and leaves it alone, so the same command goes on after a stop, and
 costs little when nothing has changed. A checkpoint that lies where a training run would put its own is taken as given.
@@ -13,9 +14,10 @@ from typing import Any
 
 from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import CheckpointRecord
-from halfiqa_ray.pipelines import prepare, rank, train
+from halfiqa_ray.pipelines import explain, prepare, rank, train
 from halfiqa_ray.pipelines.progress import duration
 from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.report import report
 
 
 def run(program: str, description: str, sections: Sequence[str], arguments: Sequence[str]) -> int:
@@ -55,6 +57,11 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
             for settings in models:
                 stage(f"{dataset}: train {settings.model.name}", partial(train.run, settings))
             codes.append(stage(f"{dataset}: rank, measure, zero, tables", partial(rank.run, base)))
+            if base.reproduce.explain:
+                codes.append(stage(f"{dataset}: explain", partial(explain.run, base)))
+    for base in {base.output: base for base, _ in planned}.values():
+        if base.reproduce.report:
+            codes.append(stage("figures and page", partial(report.run, base)))
     print("\n".join(["== what was done", *summary]), flush=True)
     return max(codes)
 

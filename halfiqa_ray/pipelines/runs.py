@@ -1,26 +1,36 @@
-"""Run records: one JSON a run under ``runs/``, written at its start, and again at its end or failure."""
+"""Run records: one JSON a run under ``runs/``, written at its start, and again at its end, failure or stop."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, fingerprint
 from halfiqa_ray.models.checkpoints import package_versions
 
+STOPPED = "stopped; the same command goes on where it was"
+
 
 class RunRecord:
-    """What was run, with what, and what came out; a context manager around the run."""
+    """What was run, with what, and what came out; a context manager around the run.
+
+    SIGTERM (as `ray job stop` and a spot machine's end send it) ends the run with exit code 143 and a record that says
+    so, and leaves the rest as any end does: finished files are whole.
+    """
 
     def __init__(self, uri: str, facts: dict[str, Any]) -> None:
         self.uri, self.facts = uri, facts
         self.start = time.monotonic()
+        self._handler: Any = None
 
     @classmethod
     def of(cls, settings: Settings, job: str, key: str) -> RunRecord:
@@ -43,6 +53,15 @@ class RunRecord:
         """Add facts."""
         self.facts.update(facts)
 
+    def add_stages(self, photos: dict[str, int], seconds: dict[str, float]) -> None:
+        """Add what each stage of a stream did to ``stages``: seconds are those of all actors and tasks together."""
+        stages = self.facts.setdefault("stages", {})
+        for name in photos:
+            before = stages.get(name, {"photos": 0, "seconds": 0.0})
+            total, took = before["photos"] + photos[name], before["seconds"] + seconds[name]
+            rate = {"photos_per_second": round(total / took, 3)} if took else {}
+            stages[name] = {"photos": total, "seconds": round(took, 3), **rate}
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Measure the seconds of one stage."""
@@ -53,12 +72,30 @@ class RunRecord:
             self.facts["seconds"][stage] = round(time.monotonic() - start, 3)
 
     def __enter__(self) -> RunRecord:
-        storage.write_json(self.uri, self.facts | {"status": "running"})
+        self._write("running")
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGTERM, self._stop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+        if error is None:
+            self._write("finished")
+        elif isinstance(error, Exception):
+            self._write(f"failed: {type(error).__name__}: {error}")
+        else:  # KeyboardInterrupt, SystemExit
+            self._write(STOPPED)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        # At once, before the stream is taken down: `ray job stop` kills after three seconds. Not by print, which the
+        # signal may have interrupted.
+        os.write(2, f"{signal.Signals(number).name}: {STOPPED}\n".encode())
+        self._write(STOPPED)
+        raise SystemExit(128 + number)
+
+    def _write(self, status: str) -> None:
         self.facts["seconds"]["all"] = round(time.monotonic() - self.start, 3)
-        status = "finished" if error is None else f"failed: {type(error).__name__}: {error}"
         storage.write_json(self.uri, self.facts | {"status": status})

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import ray
 import ray.data
 
 from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.capacity import capacity
+from halfiqa_ray.pipelines.preflight import check_nodes
+from halfiqa_ray.pipelines.task_errors import plain_task_errors
 
 LEAST_CPUS = 4
 MOST_OBJECT_STORE = 2 * 2**30
@@ -21,12 +24,12 @@ DASHBOARD_ADDRESS = "RAY_API_SERVER_ADDRESS"  # a variable of Ray
 
 
 @contextmanager
-def ray_session(settings: Settings, dashboard: bool = False) -> Iterator[None]:
-    """Ray for the length of a ``with`` block.
+def ray_session(settings: Settings, photos: Sequence[str] | None = None, dashboard: bool = False) -> Iterator[None]:
+    """Ray for the length of a ``with`` block; with ``photos`` (URIs), once every node reaches them and the output.
 
-    A session that runs already is used and left running; with RAY_ADDRESS set (as in a submitted job) that cluster is
-    joined; otherwise a private session on loopback is started, and ended with the block. With ``dashboard`` that one
-    has Ray's web page and State API too, on loopback and behind its token.
+    Raises PreflightError when one does not. A session that runs already is used and left running; with RAY_ADDRESS set
+    (as in a submitted job) that cluster is joined; otherwise a private session on loopback is started, and ended with
+    the block. With ``dashboard`` that one has Ray's web page and State API too, on loopback and behind its token.
     """
     running = ray.is_initialized()
     private_dashboard = dashboard and not running and not _joins()
@@ -34,8 +37,11 @@ def ray_session(settings: Settings, dashboard: bool = False) -> Iterator[None]:
         _start(dashboard)
     before = ray.data.DataContext.get_current()
     try:
+        if photos is not None:
+            check_nodes(settings.output, photos)
         ray.data.DataContext._set_current(_data_context(before, settings))
-        yield
+        with plain_task_errors():
+            yield
     finally:
         ray.data.DataContext._set_current(before)
         if not running:
@@ -88,7 +94,10 @@ def _object_store_bytes() -> int:
 def _data_context(before: ray.data.DataContext, settings: Settings) -> ray.data.DataContext:
     """Ray Data's settings: a stuck run ends with an error, and the terminal belongs to our own progress lines."""
     context = before.copy()
-    context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS
+    # Until an autoscaler has started a node, nothing may move.
+    context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS + (
+        int(settings.compute.node_seconds) if capacity().grows else 0
+    )
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False

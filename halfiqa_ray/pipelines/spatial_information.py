@@ -12,9 +12,11 @@ import ray.data
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
+from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.data.manifest import Row
 from halfiqa_ray.data.problems import Problem
 from halfiqa_ray.pipelines.progress import Progress
+from halfiqa_ray.pipelines.resources import check_room
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.stages.spatial_information import MEASURED, MeasureSpatialInformation
 
@@ -98,12 +100,13 @@ def _stream(missing: Sequence[Row], settings: Settings, kept: KeptResults) -> di
     columns = ("image_id", "uri", "bytes", "modified")
     photos = pa.table({name: [getattr(row, name) for row in missing] for name in columns})
     failures: dict[str, dict[str, Any]] = {}
-    with ray_session(settings):
+    with ray_session(settings, [row.uri for row in missing]):
+        check_room("decoding", {"CPU": settings.compute.decode_cpus}, 1, "lower compute.decode_cpus")
         measured = (
             ray.data.from_arrow(photos)
             .repartition(target_num_rows_per_block=PHOTOS_PER_TASK)
             .map_batches(
-                MeasureSpatialInformation(settings.data.maximum_pixels),
+                MeasureSpatialInformation(Bounds.of(settings.data)),
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=settings.compute.decode_cpus,

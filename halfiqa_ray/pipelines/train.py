@@ -23,6 +23,7 @@ from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings, TrainSettings, fingerprint
+from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.photo_cache import PhotoCache
 from halfiqa_ray.models.agreement import Agreement, agreement_with_intervals
@@ -43,6 +44,8 @@ from halfiqa_ray.models.targets import soft_labels
 from halfiqa_ray.models.training import Fit, TrainingError
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.feed import RayDataPixels
+from halfiqa_ray.pipelines.process_group import OneMachine
+from halfiqa_ray.pipelines.resources import check_room
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.tensorboard import write_events
@@ -91,7 +94,8 @@ def run(settings: Settings) -> CheckpointRecord:
         return read_record(folder.uri)
     errors = train_errors_uri(settings)
     storage.delete_folder(errors)
-    with ray_session(settings), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
+    uris = rows["uri"].to_pylist()
+    with ray_session(settings, uris), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
         with record.timed("train"), printed_history(folder):
             fit_on_workers(settings, folder, errors)
@@ -164,7 +168,7 @@ def summary(record: CheckpointRecord) -> str:
 def fit_on_workers(
     settings: Settings, folder: RunFolder, errors: str, judged: bool = True, callbacks: Sequence[Any] = ()
 ) -> None:
-    """Run `worker` under Ray Train until the fit is finished. Raises TrainingError.
+    """Run `worker` under Ray Train until the fit is finished. Raises TrainingError, and RuntimeError without room.
 
     With ``judged`` the best weights are stored with their agreement with MOS on every other split; without, nothing is
     stored but the history, and no photo outside of training and validation is read. Photos that cannot be read become
@@ -172,14 +176,22 @@ def fit_on_workers(
     """
     train = settings.train
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1.0} if train.gpu else {})
-    check_room(resources, train.workers)
-    if train.feed == "ray_data":
-        check_room({"CPU": train.cpus_per_worker + train.decode_cpus / train.workers}, train.workers)
+    there = check_room("training", resources, train.workers, "set train.workers, cpus_per_worker or gpu otherwise")
+    needed = train.workers * train.cpus_per_worker + train.decode_cpus
+    if train.feed == "ray_data" and not there.unreadable and there.most("CPU") < needed:
+        raise TrainingError(
+            f"{train.workers} workers with {train.cpus_per_worker:g} CPU each and one decoding task need {needed:g} "
+            f"CPU, but the cluster has {there.most('CPU'):g}: set train.workers or train.cpus_per_worker otherwise"
+        )
+    if there.grows:
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(settings.compute.node_seconds))
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(HEALTH_SECONDS))
     absolute = settings.model_copy(update={"output": storage.absolute(settings.output)})
     store, path = storage.filesystem(folder.uri)
+    one_machine = len(there.nodes) == 1 and not there.grows
     trainer = TorchTrainer(
         worker,
+        torch_config=OneMachine() if one_machine else None,
         train_loop_config={
             "settings": absolute.model_dump(mode="json"),
             "folder": storage.absolute(folder.uri),
@@ -210,17 +222,6 @@ def fit_on_workers(
         ) from error
     if message := folder.failure():
         raise TrainingError(message)
-
-
-def check_room(resources: dict[str, float], workers: int) -> None:
-    """Raise TrainingError when the cluster can never hold the workers: Ray would wait for it for ever."""
-    have = ray.cluster_resources()
-    for name, share in resources.items():
-        if have.get(name, 0) < share * workers:
-            raise TrainingError(
-                f"{workers} workers with {share:g} {name} each need {share * workers:g} {name}, but the cluster has "
-                f"{have.get(name, 0):g}; set train.workers, train.cpus_per_worker or train.gpu otherwise"
-            )
 
 
 def mos_scale_of(rows: pa.Table, settings: Settings) -> MosScale:
@@ -300,8 +301,8 @@ def pixels_of(settings: Settings, rows: pa.Table) -> Pixels:
     scored = rows["mos"].length() - rows["mos"].null_count
     fits = scored * model.height * model.width * 3 <= train.cache_bytes
     if train.feed == "memory" or (train.feed == "auto" and fits):
-        return PhotoCache(uris, model.height, model.width, settings.data.maximum_pixels, train.cache_bytes)
-    return RayDataPixels(uris, model.height, model.width, settings.data.maximum_pixels, train.decode_cpus)
+        return PhotoCache(uris, model.height, model.width, Bounds.of(settings.data), train.cache_bytes)
+    return RayDataPixels(uris, model.height, model.width, Bounds.of(settings.data), train.decode_cpus)
 
 
 def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool) -> None:

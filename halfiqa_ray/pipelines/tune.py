@@ -30,6 +30,7 @@ from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.schedule import stages
 from halfiqa_ray.models.training import EpochReport, TrainingError
+from halfiqa_ray.pipelines.capacity import capacity
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.progress import duration
 from halfiqa_ray.pipelines.runs import RunRecord
@@ -89,7 +90,8 @@ def run(settings: Settings) -> TuneFolder:
     ]
     print("\n".join(lines), flush=True)
     errors = errors_uri(settings.output, "tune", settings.data.dataset, fingerprint([settings.model.name, tune.name]))
-    with ray_session(settings, dashboard=True), RunRecord.of(settings, "tune", fingerprint(settings.tune)) as record:
+    session = ray_session(settings, rows["uri"].to_pylist(), dashboard=True)
+    with session, RunRecord.of(settings, "tune", fingerprint(settings.tune)) as record:
         check_budget(settings)
         check_dashboard()
         storage.delete_folder(folder.ray)
@@ -144,10 +146,10 @@ def check_budget(settings: Settings) -> None:
         each["CPU"] += train.decode_cpus
     if train.gpu:
         each["GPU"] = float(train.workers)
-    have = ray.cluster_resources()
+    there = capacity()
     for name, share in each.items():
-        held = have.get(name, 0)
-        if tune.concurrent * share > held:
+        held = there.most(name)
+        if tune.concurrent * share > held and not there.unreadable:
             fitting = int(held / share)
             raise TuningError(
                 f"{tune.concurrent} trials at a time need {tune.concurrent * share:g} {name} ({share:g} each: driver, "

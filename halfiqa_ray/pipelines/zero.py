@@ -8,6 +8,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
+from halfiqa_ray.pipelines.preflight import check_models
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.zero_plan import find_checkpoints, plan_zeroing
@@ -20,8 +21,10 @@ def run(settings: Settings) -> int:
     Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set. Raises ValueError when none is ranked.
     """
     plan = make_plan(settings)
-    models = find_checkpoints(plan)
-    with ray_session(settings), RunRecord.of(settings, "zero", plan.key) as record:
+    models = find_checkpoints(plan, settings.zero.models)
+    check_models(plan, [model.uri for model in models], ranks=False)
+    photos = plan.manifest["uri"].to_pylist()
+    with ray_session(settings, photos), RunRecord.of(settings, "zero", plan.key) as record:
         zero = plan_zeroing(plan, models, stored_measures(plan))
         ranked, wanted = rule_halves(plan.folder, ()), set(zero.images["image_id"].to_pylist())
         if not ranked:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Rule
+from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.controls import other_images
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
 from halfiqa_ray.models.checkpoints import RECORD, CheckpointRecord, checkpoint_uri, read_record
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
-from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits, sample
+from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits
 from halfiqa_ray.stages.decode import Size
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
@@ -32,33 +33,38 @@ AFTER_ALL = ("control_other", "image_plcc")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that predicts zeroed photos."""
+    """A model that predicts zeroed photos, or whose scores are explained."""
 
     uri: str
     record: CheckpointRecord
 
+    @property
+    def size(self) -> Size:
+        """Input height and width."""
+        return self.record.preprocessing.height, self.record.preprocessing.width
+
 
 @dataclass(frozen=True)
 class ZeroPlan:
-    """A run of zeroing. ``rankings`` are found in the stream, ``after`` in a second one over the same images."""
+    """A run of zeroing. ``rankings`` are found in the stream, ``after`` in a second one over the same images.
+
+    Of rankings in ``own`` only one model is asked, by its number in ``models``.
+    """
 
     plan: Plan
     measure: MeasurePlan | None  # whose halves may be asked for
     models: tuple[Checkpoint, ...]
     rankings: tuple[str, ...]
     after: tuple[str, ...]
-    images: pa.Table  # manifest rows of the zero splits
+    images: pa.Table  # manifest rows
     notes: tuple[str, ...]  # for the user: what was left out and why
+    single_blocks: Mapping[str, Halves]  # images whose single blocks are zeroed, as halves that are not looked at
+    own: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def errors(self) -> str:
         """Folder of the errors of the zero job."""
         return errors_uri(self.plan.settings.output, "zero", self.plan.settings.data.dataset, self.plan.key)
-
-    @property
-    def sizes(self) -> tuple[Size, ...]:
-        """Input size of every model."""
-        return tuple((m.record.preprocessing.height, m.record.preprocessing.width) for m in self.models)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -75,19 +81,11 @@ class ZeroPlan:
                 "measure_key": measure_key,
                 "rank_model": self.plan.record.model.name,
                 "rank_checkpoint": self.plan.checkpoint,
-                "size": list(self.sizes[number]),
+                "size": list(model.size),
                 "seed": settings.seed,
             }
             found.append(zeroed_output(folder, number, self.plan.about_photos | about))
         return tuple(found)
-
-    @property
-    def single_blocks(self) -> dict[str, Halves]:
-        """The images whose single blocks are zeroed, as halves that are given (and not looked at)."""
-        settings = self.plan.settings
-        every = self.images["image_id"].to_pylist()
-        chosen = sample(every, settings.zero.single_block_images, settings.seed, "single blocks")
-        return {SINGLE_BLOCK: dict.fromkeys(chosen, 0)} if chosen else {}
 
     def given_halves(self) -> dict[str, Halves]:
         """The half of every image by the rankings of ``after``, from what is stored of all images."""
@@ -95,25 +93,28 @@ class ZeroPlan:
         given: dict[str, Halves] = {}
         if "control_other" in self.after:
             own = {i: halves[rule] for i, halves in rule_halves(self.plan.folder, [rule]).items() if rule in halves}
-            given["control_other"] = other_halves(self.images, own, self.plan.settings.seed)
+            # Partners are of the whole split, however many images of it are zeroed here.
+            splits = set(self.images["split"].to_pylist())
+            pool = self.plan.manifest.filter([split in splits for split in self.plan.manifest["split"].to_pylist()])
+            given["control_other"] = other_halves(pool, own, self.plan.settings.seed)
         if "image_plcc" in self.after and (half := _image_plcc_half(self.plan)):
             given["image_plcc"] = dict.fromkeys(self.images["image_id"].to_pylist(), half)
         return given
 
 
-def find_checkpoints(plan: Plan) -> tuple[Checkpoint, ...]:
-    """The models of ``zero.models``, in order of name. Raises CheckpointError for one that is not there.
+def find_checkpoints(plan: Plan, named: Sequence[str] = ()) -> tuple[Checkpoint, ...]:
+    """The models that a setting like ``zero.models`` names, in order of name. Raises CheckpointError for a missing one.
 
-    By default one of each name: the one that ranks stands for its own.
+    Where none is named, one of each name: the one that ranks stands for its own.
     """
     settings = plan.settings
     dataset, run = settings.data.dataset, settings.train.run
     models: dict[tuple[str, str], Checkpoint] = {}
-    for model in settings.zero.models:
+    for model in named:
         uri = model if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
         record = read_record(uri)
         models[record.model.name, record.weights_sha256] = Checkpoint(storage.absolute(uri), record)
-    if not settings.zero.models:
+    if not named:
         models[plan.record.model.name, ""] = Checkpoint(plan.checkpoint, plan.record)
         folder = storage.join(settings.output, "checkpoints", dataset)
         for file in storage.list_files(folder, RECORD, recursive=True):
@@ -126,10 +127,27 @@ def find_checkpoints(plan: Plan) -> tuple[Checkpoint, ...]:
 
 def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePlan | None) -> ZeroPlan:
     """The run of the settings. Raises ValueError for rankings or splits that do not exist."""
-    rankings, notes = _rankings(plan, measure)
+    settings = plan.settings
+    images = of_chosen_splits(plan, settings.zero.splits, "zero.splits")
+    count = settings.zero.single_block_images
+    singles = sample(images["image_id"].to_pylist(), count, settings.seed, "single blocks")
+    single_blocks = {SINGLE_BLOCK: dict.fromkeys(singles, 0)} if singles else {}
+    return plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
+
+
+def plan_rankings(
+    plan: Plan,
+    models: tuple[Checkpoint, ...],
+    measure: MeasurePlan | None,
+    images: pa.Table,
+    asked: Sequence[str],
+    single_blocks: Mapping[str, Halves],
+) -> ZeroPlan:
+    """A run over some images and the rankings that are ``asked``, by default those of ``zero.rankings``."""
+    rankings, notes = _rankings(plan, measure, asked)
     now = tuple(r for r in rankings if r not in AFTER_ALL)
     after = tuple(r for r in AFTER_ALL if r in rankings)
-    return ZeroPlan(plan, measure, models, now, after, _images(plan), notes)
+    return ZeroPlan(plan, measure, models, now, after, images, notes, single_blocks)
 
 
 def other_halves(images: pa.Table, halves: Halves, seed: int) -> Halves:
@@ -155,17 +173,18 @@ def other_halves(images: pa.Table, halves: Halves, seed: int) -> Halves:
     return found
 
 
-def _images(plan: Plan) -> pa.Table:
-    splits = plan.settings.zero.splits
+def of_chosen_splits(plan: Plan, splits: tuple[str, ...], setting: str) -> pa.Table:
+    """Manifest rows of the splits of a setting like ``zero.splits``: by default the test splits, or all."""
     if not splits:
         splits = tuple(sorted({s for s in plan.manifest["split"].to_pylist() if s and s.startswith("test")}))
-    return of_splits(plan.manifest, splits, "zero.splits") if splits else plan.manifest
+    return of_splits(plan.manifest, splits, setting) if splits else plan.manifest
 
 
-def _rankings(plan: Plan, measure: MeasurePlan | None) -> tuple[list[str], tuple[str, ...]]:
+def _rankings(
+    plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
     settings, notes = plan.settings, []
     measures = measure.names if measure else ()
-    asked: Sequence[str] = settings.zero.rankings
     if not asked:
         own = [measure.averaged] if measure else []
         if measure is None:

@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import ImageError, open_photo, resize
+from halfiqa_ray.data.images import Bounds, ImageError, Size, read_photo
 
-Size = tuple[int, int]  # height, width
+__all__ = ["PIXELS", "Decode", "Decoded", "Size", "batches", "failed_rows", "pixels_of", "without_pixels"]
+
+DECODED_HERE = Bounds()
 PIXELS = pa.schema(
     [
         pa.field("pixels", pa.large_binary()),  # uint8 RGB, height x width x 3, row by row; null for an error
@@ -52,14 +54,15 @@ class Decode:
 
     Photos are resized (antialiased) to ``height`` x ``width`` whatever their shape, unless ``native`` keeps their own
     size. With ``portrait`` = ``rotate``, photos higher than wide are turned a quarter to the left first; their blocks
-    are then those of the turned photo. ``more`` are further sizes, for the rows whose list ``zero`` is not empty.
+    are then those of the turned photo. ``more`` are further sizes, for the rows whose list ``zero`` or ``explain`` is
+    not empty.
     """
 
     height: int
     width: int
     native: bool = False
     portrait: Literal["resize", "rotate"] = "resize"
-    maximum_pixels: int = 200_000_000
+    bounds: Bounds = DECODED_HERE
     more: tuple[Size, ...] = ()
     readers: int = field(default=4)  # reads in flight, which hides the latency of an object store
 
@@ -69,7 +72,8 @@ class Decode:
         A size of ``more`` that is the scored one has no column of its own: see ``pixels_of``.
         """
         sizes = self.more_columns
-        wanted = [bool(work) for work in rows["zero"].to_pylist()] if sizes else [False] * rows.num_rows
+        asked = [rows[name].to_pylist() for name in ("zero", "explain") if sizes and name in rows.column_names]
+        wanted = [any(work) for work in zip(*asked, strict=True)] if asked else [False] * rows.num_rows
         with ThreadPoolExecutor(self.readers) as pool:
             decoded = list(pool.map(self.decode, rows["uri"].to_pylist(), wanted))
         columns: dict[str, list[Any]] = {
@@ -94,24 +98,29 @@ class Decode:
 
     def decode(self, uri: str, more: bool = False) -> Decoded:
         """Decode one photo, to the further sizes too when ``more``."""
+        scored = None if self.native else (self.height, self.width)
+        sizes = [scored, *(self.more_columns if more else ())]
         try:
-            pixels = open_photo(uri, self.maximum_pixels)
+            photo = read_photo(uri, self.bounds, sizes, self.portrait == "rotate")
         except ImageError as error:
             return Decoded(error=error.kind, message=str(error))
-        except OSError as error:
-            return Decoded(error="unreadable", message=f"{uri}: {type(error).__name__}: {error}")
-        height, width = pixels.shape[:2]
-        if self.portrait == "rotate" and height > width:
-            pixels = np.rot90(pixels)
-        pixels = np.ascontiguousarray(pixels)
-        others = [resize(pixels, *size) for size in self.more_columns] if more else []
-        scored = pixels if self.native else resize(pixels, self.height, self.width)
-        return Decoded(scored, height, width, more=others)
+        return Decoded(photo.pixels[0], photo.height, photo.width, more=photo.pixels[1:])
 
 
 def without_pixels(rows: pa.Table) -> pa.Table:
     """The rows without what is heavy in them."""
     return rows.drop_columns([name for name in rows.column_names if name.startswith("pixels")])
+
+
+def failed_rows(rows: pa.Table, error: str, message: str) -> pa.Table:
+    """The rows as if their photos could not be decoded, for this reason."""
+    for number, f in enumerate(rows.schema):
+        if f.name.startswith("pixels"):
+            rows = rows.set_column(number, f, pa.nulls(rows.num_rows, f.type))
+        elif f.name in ("error", "message"):
+            said = pa.array([error if f.name == "error" else message] * rows.num_rows, f.type)
+            rows = rows.set_column(number, f, said)
+    return rows
 
 
 def pixels_of(rows: pa.Table, size: Size | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -145,8 +154,8 @@ def batches(each: Iterator[tuple[Any, NDArray[np.uint8]]], size: int) -> Iterato
             yield [k for k, _ in batch], np.stack([p for _, p in batch])
 
 
-def _bytes(pixels: NDArray[np.uint8] | None) -> bytes | None:
-    return None if pixels is None else pixels.tobytes()
+def _bytes(pixels: NDArray[np.uint8] | None) -> memoryview | None:
+    return None if pixels is None else pixels.reshape(-1).data
 
 
 def _column(size: Size) -> str:

@@ -1,8 +1,11 @@
-"""Stages: decoded photos in, their semantic measures out; and, before that, the data set's mean of every band."""
+"""Stages: decoded photos in, their semantic measures out, as block means or as small maps; and, before that, the data
+set's mean of every band.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,7 @@ from halfiqa_ray.measures.frequency import BANDS, band_means
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.measures.pixels import Pixels, luma
 from halfiqa_ray.stages.decode import Decode, pixels_of
+from halfiqa_ray.stages.maps import MAPS, small_map
 
 # The column that this stage adds: what is to be stored of an image, null when it was not measured.
 MEASURES = pa.list_(
@@ -45,19 +49,7 @@ class MeasurePhotos:
 
         Not with ``error``: such a photo may still be ranked.
         """
-        measured: list[list[dict[str, Any]] | None] = [None] * rows.num_rows
-        errors: list[str | None] = [None] * rows.num_rows
-        messages: list[str | None] = [None] * rows.num_rows
-        wanted = rows["measure"].to_pylist()
-        for i, pixels_HW3 in pixels_of(rows):
-            if wanted[i]:
-                try:
-                    measured[i] = self.measure(rows["image_id"][i].as_py(), pixels_HW3)
-                except ValueError as problem:  # fewer pixels than blocks, or a mean that is not finite
-                    errors[i], messages[i] = "cannot be measured", f"{rows['uri'][i]}: {problem}"
-        rows = rows.append_column("measures", pa.array(measured, MEASURES))
-        rows = rows.append_column("measure_error", pa.array(errors, pa.string()))
-        return rows.append_column("measure_message", pa.array(messages, pa.string()))
+        return _measured(rows, "measure", "measures", MEASURES, self.measure)
 
     def measure(self, image_id: str, pixels_HW3: Pixels) -> list[dict[str, Any]]:
         """What is to be stored of one image: every measure's block means and higher half."""
@@ -68,6 +60,24 @@ class MeasurePhotos:
             mask, tied = high_blocks(means, image_id, self.seed)
             found.append({"measure": name, "block_means": means, "high_blocks": mask, "tied": tied > 0})
         return found
+
+
+@dataclass(frozen=True)
+class MapMeasures:
+    """Small maps of the main measures, for the rows of ``Decode`` whose ``mapped`` is true, at the size to score."""
+
+    settings: MeasureSettings
+    band_means: tuple[float, ...]
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The rows with ``measure_maps`` (``MAPS``), and the errors that `MeasurePhotos` gives too."""
+        return _measured(rows, "mapped", "measure_maps", MAPS, self.maps)
+
+    def maps(self, image_id: str, pixels_HW3: Pixels) -> list[dict[str, Any]]:
+        """What is to be stored of one image."""
+        measures = _measures(self.settings, self.band_means)
+        found = measures.measure(pixels_HW3)
+        return [small_map(name, None, found[name]) for name in measures.main]
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,25 @@ class BandMeans:
         return decoded.select(["image_id", "error"]).append_column(
             "band_means", pa.array(means, pa.list_(pa.float64(), BANDS))
         )
+
+
+def _measured(
+    rows: pa.Table, asked: str, column: str, kind: pa.DataType, find: Callable[[str, Pixels], list[dict[str, Any]]]
+) -> pa.Table:
+    """The rows with ``column``, what is found of those that are ``asked``, and the columns of what went wrong."""
+    found: list[list[dict[str, Any]] | None] = [None] * rows.num_rows
+    errors: list[str | None] = [None] * rows.num_rows
+    messages: list[str | None] = [None] * rows.num_rows
+    wanted = rows[asked].to_pylist()
+    for i, pixels_HW3 in pixels_of(rows):
+        if wanted[i]:
+            try:
+                found[i] = find(rows["image_id"][i].as_py(), pixels_HW3)
+            except ValueError as problem:  # fewer pixels than blocks, or a mean that is not finite
+                errors[i], messages[i] = "cannot be measured", f"{rows['uri'][i]}: {problem}"
+    rows = rows.append_column(column, pa.array(found, kind))
+    rows = rows.append_column("measure_error", pa.array(errors, pa.string()))
+    return rows.append_column("measure_message", pa.array(messages, pa.string()))
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,6 +13,8 @@ from halfiqa_ray.stages.parts import Output
 
 MEASURES_KEY = ("image_id", "measure")
 ZEROED_KEY = ("image_id", "ranking", "zeroed_half", "zeroed_blocks")
+EXPLAIN_KEY = ("image_id", "method")
+MAPS_KEY = ("image_id", "name", "model")
 
 
 def rank_output(folder: str, blocks: int, metadata: dict[str, Any]) -> Output:
@@ -31,6 +33,17 @@ def zeroed_output(folder: str, model: int, metadata: dict[str, Any]) -> Output:
     return Output(folder, schema.with_metadata(schema.ZEROED, metadata), ZEROED_KEY, _ZeroedBy(model))
 
 
+def explain_output(folder: str, model: int, blocks: int, metadata: dict[str, Any]) -> Output:
+    """``explain/`` of one model, given by its number in the stream: rows of an image and method."""
+    columns = schema.with_metadata(schema.explain(blocks), metadata)
+    return Output(folder, columns, EXPLAIN_KEY, _ExplainedBy(model, blocks))
+
+
+def maps_output(folder: str, metadata: dict[str, Any]) -> Output:
+    """``maps/``: rows of an image and map."""
+    return Output(folder, schema.with_metadata(schema.MAPS, metadata), MAPS_KEY, _mapped)
+
+
 def _ranked(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.is_valid(rows["score"]))
 
@@ -41,8 +54,7 @@ class _Measured:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         found = _one_a_row(rows, "measures", ["image_id", "split", "source_photo"])
-        means = found["block_means"].cast(pa.list_(pa.float32(), self.blocks))
-        return found.set_column(found.column_names.index("block_means"), "block_means", means)
+        return _fixed(found, "block_means", self.blocks)
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,27 @@ class _ZeroedBy:
     def __call__(self, rows: pa.Table) -> pa.Table:
         found = _one_a_row(rows, "zeroed", ["image_id", "split", "source_photo", "mos"])
         return found.filter(pc.equal(found["model"], self.model))
+
+
+@dataclass(frozen=True)
+class _ExplainedBy:
+    model: int
+    blocks: int
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        found = _one_a_row(rows, "explained", ["image_id", "split", "source_photo"])
+        found = found.filter(pc.equal(found["model"], self.model))
+        return _fixed(_fixed(found, "block_means", self.blocks), "signed_means", self.blocks)
+
+
+def _mapped(rows: pa.Table) -> pa.Table:
+    return _one_a_row(rows, "maps", ["image_id"])
+
+
+def _fixed(rows: pa.Table, column: str, width: int) -> pa.Table:
+    """The rows with a column of lists as lists of one size."""
+    lists = rows[column].cast(pa.list_(pa.float32(), width))
+    return rows.set_column(rows.column_names.index(column), column, lists)
 
 
 def _one_a_row(rows: pa.Table, column: str, carried: list[str]) -> pa.Table:

@@ -31,6 +31,11 @@ def errors_uri(output: str, stage: str, dataset: str, key: str) -> str:
     return storage.join(output, "errors", f"stage={stage}", f"dataset={dataset}", f"run={key[:8]}")
 
 
+def marks_uri(errors: str) -> str:
+    """Folder of the marks of a run (`watched`), from that of its errors; its name keeps it out of what is listed."""
+    return storage.join(errors, "_working")
+
+
 @dataclass(frozen=True)
 class Output:
     """A folder of result rows, and which they are of a stream's rows (one an image)."""
@@ -86,9 +91,8 @@ def compact(folder: str, large: int = LARGE_FILE, key: tuple[str, ...] = ("image
     parts = [f for f in files if _name(f).startswith(PART)]
     if not parts:
         return len(files)
-    store, _ = storage.filesystem(folder)
     whole = [f for f in files if f not in parts]
-    small = [f for f in whole if store.get_file_info(storage.filesystem(f)[1]).size < large // 4]
+    small = [f for f in whole if storage.size(f) < large // 4]
     kept = [f for f in whole if f not in small]
     seen: set[tuple[Any, ...]] = set()
     for file in kept:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halfiqa_ray.config import MeasureSettings, RankSettings, Settings, fingerprint
+from halfiqa_ray.config import LimeSettings, MeasureSettings, RankSettings, Settings, fingerprint
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
 
 # Numbers of another version of the code that makes them are another run.
-SCORES_VERSION = MEASURES_VERSION = ZEROED_VERSION = 1
+SCORES_VERSION = MEASURES_VERSION = ZEROED_VERSION = EXPLAIN_VERSION = 1
 
 
 def checkpoint_of(settings: Settings) -> str:
@@ -80,6 +80,34 @@ def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None,
             "rank": rank_key,
             "measures": measure_key,
             "seed": seed,
+        }
+    )
+
+
+def explain_key(record: CheckpointRecord, rank: RankSettings, lime: LimeSettings, seed: int) -> str:
+    """Full key of explanations of a model's scores (hex)."""
+    return fingerprint(
+        {
+            "version": EXPLAIN_VERSION,
+            "weights": record.weights_sha256,
+            "preprocessing": _preprocessing(record),
+            "grid": [rank.grid.rows, rank.grid.columns],
+            "portrait": rank.portrait,
+            "lime": lime.model_dump(mode="json"),
+            "seed": seed,
+        }
+    )
+
+
+def maps_key(explain_keys: Sequence[str], methods: Sequence[str], rank_key: str, measure_key: str | None) -> str:
+    """Full key of pixel maps (hex): the explanations and measures that they are of, and the size of these."""
+    return fingerprint(
+        {
+            "version": EXPLAIN_VERSION,
+            "explain": sorted(explain_keys),
+            "methods": sorted(methods),
+            "rank": rank_key,
+            "measures": measure_key,
         }
     )
 

@@ -1,17 +1,21 @@
-"""Stage: decoded photos in, all that networks say of them out: subset scores, halves, and scores with halves zeroed."""
+"""Stage: decoded photos in, all that networks say of them out: subset scores, halves, explanations, and scores with
+halves zeroed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from halfiqa_ray import schema
-from halfiqa_ray.config import GridSettings
+from halfiqa_ray.config import GridSettings, LimeSettings
 from halfiqa_ray.masking.controls import centre_half, random_halves
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.stages.decode import without_pixels
+from halfiqa_ray.stages.explain import ExplainPhotos
 from halfiqa_ray.stages.measures import MEASURES
 from halfiqa_ray.stages.subsets import ScoreSubsets, output_schema
 from halfiqa_ray.stages.zeroing import ZEROED, Halves, ScoreZeroed
@@ -23,9 +27,11 @@ KNOWN_HALVES = pa.list_(pa.struct([pa.field("ranking", pa.string()), pa.field("h
 class ScorePhotos:
     """Scores the block subsets of the rows whose ``rank`` is true, then what each row's ``zero`` asks for.
 
-    The halves that are zeroed come from the subset scores, from ``measures`` and from the column ``halves``, as far
-    as they are there, and from the controls that need no more than the image's id. Either checkpoint argument may be
-    empty. ``done`` is called with the number of photos, as they are done.
+    With ``explain``, first what each row's ``explain`` asks for, of the models ``zeroed``. The halves that are zeroed
+    come from the subset scores, from explanations, from ``measures`` and from the column ``halves``, as far as they
+    are there, and from the controls that need no more than the image's id. Either checkpoint argument may be empty.
+    ``done`` is called with the number of photos, as they are done. ``planned`` is the SHA-256 of the weights of every
+    checkpoint; others are a CheckpointError.
     """
 
     def __init__(
@@ -37,14 +43,20 @@ class ScorePhotos:
         device: str = "cpu",
         batch_size: int = 1,
         threads: int = 0,
+        explain: LimeSettings | None = None,
         done: Callable[[int], None] = lambda count: None,
+        planned: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.grid, self.seed, self.batch_size, self.done = Grid(grid.rows, grid.columns), seed, batch_size, done
-        self.zeroed = ScoreZeroed(zeroed, grid, device, batch_size, threads) if zeroed else None
+        self.zeroed = ScoreZeroed(zeroed, grid, device, batch_size, threads, planned) if zeroed else None
+        self.explain = None
+        if explain is not None and self.zeroed is not None:
+            models, self.names = self.zeroed.models, self.zeroed.names
+            self.explain = ExplainPhotos(models, self.names, grid, explain, seed, self.zeroed.device, batch_size)
         self.subsets = None
         if subsets is not None:
             counted = done if self.zeroed is None else lambda count: None
-            self.subsets = ScoreSubsets(subsets, grid, device, batch_size, threads, counted)
+            self.subsets = ScoreSubsets(subsets, grid, device, batch_size, threads, counted, planned.get(subsets))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Rows of ``Decode`` with their work to what there is to store of them, in the same order.
@@ -59,6 +71,8 @@ class ScorePhotos:
         return pa.concat_tables([self._score(rows.slice(start, self.batch_size)) for start in steps])
 
     def _score(self, rows: pa.Table) -> pa.Table:
+        if self.explain is not None:
+            rows = self.explain(rows)
         stored = stored_columns(rows)
         if self.subsets is not None:
             stored = _beside(stored, self.subsets(rows.filter(rows["rank"])), rows["rank"], self.grid.blocks)
@@ -85,6 +99,12 @@ class ScorePhotos:
                     own |= {} if half is None else {rule: half}
         for own, measured in zip(halves, rows["measures"].to_pylist(), strict=True):
             own |= {each["measure"]: each["high_blocks"] for each in measured or ()}
+        if self.explain is not None:
+            for own, explained in zip(halves, rows["explained"].to_pylist(), strict=True):
+                own |= {
+                    schema.explained(each["method"], self.names[each["model"]]): each["high_blocks"]
+                    for each in explained
+                }
         for own, known in zip(halves, rows["halves"].to_pylist(), strict=True):
             own |= {each["ranking"]: each["half"] for each in known or ()}
         return halves
@@ -93,15 +113,16 @@ class ScorePhotos:
 def stored_columns(rows: pa.Table) -> pa.Table:
     """The rows without pixels, with null columns ``measures`` and ``zeroed`` where nothing was measured or zeroed.
 
-    A photo that could not be measured is an error when it is not one already.
+    A photo that could not be measured or explained is an error when it is not one already.
     """
     stored = without_pixels(rows)
     for name, kind in (("measures", MEASURES), ("zeroed", ZEROED)):
         if name not in stored.column_names:
             stored = stored.append_column(name, pa.nulls(rows.num_rows, kind))
-    for name, problem in (("error", "measure_error"), ("message", "measure_message")):
-        if problem in stored.column_names:
-            stored = _put(stored, name, pc.coalesce(stored[name], stored[problem])).drop_columns([problem])
+    for stage in ("measure", "explain"):
+        for name in ("error", "message"):
+            if (problem := f"{stage}_{name}") in stored.column_names:
+                stored = _put(stored, name, pc.coalesce(stored[name], stored[problem])).drop_columns([problem])
     return stored
 
 

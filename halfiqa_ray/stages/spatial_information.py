@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from halfiqa_ray.data.images import ImageError, open_photo
+from halfiqa_ray.data.images import Bounds, ImageError, read_photo
 from halfiqa_ray.data.spatial_information import spatial_information
 
 MEASURED = pa.schema(
@@ -28,7 +28,7 @@ MEASURED = pa.schema(
 class MeasureSpatialInformation:
     """Decodes photos (columns image_id, uri, bytes, modified) and measures them; an unreadable one becomes an error."""
 
-    maximum_pixels: int
+    bounds: Bounds
 
     def __call__(self, photos: pa.Table) -> pa.Table:
         """One row a photo, with the columns of ``MEASURED``."""
@@ -38,7 +38,7 @@ class MeasureSpatialInformation:
         """One photo."""
         row = {name: photo[name] for name in ("image_id", "bytes", "modified")}
         try:
-            pixels = open_photo(photo["uri"], self.maximum_pixels)
+            [pixels] = read_photo(photo["uri"], self.bounds).pixels
         except ImageError as error:
             return row | {"error": error.kind, "message": str(error)}
         height, width = pixels.shape[:2]

@@ -45,7 +45,7 @@ class ScoreSubsets:
 
     Batches of ``batch_size`` photos of one size are always padded to that size, so that a row does not depend on its
     neighbours. ``threads`` (CPU) fixes torch's threads, on which sums may depend. ``done`` is called with the number
-    of photos scored, as they are.
+    of photos scored, as they are. Raises CheckpointError when the weights are others than ``planned_sha256``.
     """
 
     def __init__(
@@ -56,10 +56,11 @@ class ScoreSubsets:
         batch_size: int = 1,
         threads: int = 0,
         done: Callable[[int], None] = lambda count: None,
+        planned_sha256: str | None = None,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
-        model, self.record = load_checkpoint(checkpoint, device)
+        model, self.record = load_checkpoint(checkpoint, device, planned_sha256)
         if not isinstance(model, Triq):
             raise ValueError(f"{checkpoint} holds {self.record.model.name}; block subsets are scored with triq")
         self.model, self.device, self.batch_size, self.done = model, torch.device(device), batch_size, done

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from halfiqa_ray import schema, storage
+from halfiqa_ray.stages.explain import EXPLAIN_WORK
+from halfiqa_ray.stages.parts import finished_ids
 from halfiqa_ray.stages.score import KNOWN_HALVES
 from halfiqa_ray.stages.zeroing import WORK, Halves
 
@@ -20,11 +22,20 @@ CARRIED = ["image_id", "uri", "split", "source_photo", "mos"]
 
 
 @dataclass(frozen=True)
+class Explainer:
+    """A model whose scores are explained, and where to."""
+
+    number: int  # in the stream
+    name: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The outputs of a stream: the folders it fills, and those it only takes halves from.
 
-    ``rankings`` are those whose halves an image's own scores, measures or name give. ``given`` are the others, with
-    the half of every image that has one.
+    ``rankings`` are those whose halves an image's own scores, measures, explanations or name give. ``given`` are the
+    others, with the half of every image that has one. Of rankings in ``own`` only one model is asked, by its number.
     """
 
     rank: str | None = None
@@ -35,36 +46,56 @@ class Wanted:
     zeroed_images: frozenset[str] = frozenset()
     rankings: Sequence[str] = ()
     given: Mapping[str, Halves] = field(default_factory=dict)  # ranking: image: half
+    own: Mapping[str, int] = field(default_factory=dict)
+    explainers: Sequence[Explainer] = ()
+    methods: Sequence[str] = ()
+    explained_images: frozenset[str] = frozenset()
+    maps: str | None = None
+    mapped_images: frozenset[str] = frozenset()
 
 
 def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
-    """The manifest rows with something left to do: ``CARRIED``, bools ``rank`` and ``measure``, ``zero``, ``halves``.
+    """The manifest rows with something left to do: ``CARRIED``, and what that is.
 
-    ``zero`` (``WORK``) are the pairs of model and ranking that are missing, ``halves`` the halves that are known.
+    Bools ``rank``, ``measure`` and ``mapped``; ``explain`` (``EXPLAIN_WORK``) and ``zero`` (``WORK``), the pairs of
+    model and method, and of model and ranking, that are missing; ``halves``, the halves that are known. An image
+    whose pixel maps are missing is explained again: they are stored before, and nowhere else.
     """
     ranked = rule_halves(wanted.rank, wanted.rankings)
     measured = measure_halves(wanted.measures, wanted.rankings)
+    explained = explained_halves(wanted.explainers)
+    mapped = finished_ids(wanted.maps) if wanted.maps else set()
     zeroed = [zeroed_rankings(folder) for folder in wanted.zeroed]
     todo, columns = [], []
     for number, image_id in enumerate(rows["image_id"].to_pylist()):
         missing: list[dict[str, Any]] = []
         known: Halves = {}
         if image_id in wanted.zeroed_images:
-            known |= ranked.get(image_id, {}) | measured.get(image_id, {})
+            known |= ranked.get(image_id, {}) | measured.get(image_id, {}) | explained.get(image_id, {})
             known |= {ranking: halves[image_id] for ranking, halves in wanted.given.items() if image_id in halves}
             rankings = [None, *wanted.rankings, *(r for r, halves in wanted.given.items() if image_id in halves)]
             for model, done in enumerate(zeroed):
                 there: Set[str | None] = done.get(image_id, frozenset())
-                missing += [{"model": model, "ranking": r} for r in rankings if r not in there]
+                ours = (r for r in rankings if r is None or wanted.own.get(r, model) == model)
+                missing += [{"model": model, "ranking": r} for r in ours if r not in there]
         rank = wanted.fill_rank and image_id not in ranked
         measure = wanted.fill_measures and image_id not in measured
-        if rank or measure or missing:
+        draw = image_id in wanted.mapped_images and image_id not in mapped
+        explain = [
+            {"model": each.number, "method": method}
+            for each in wanted.explainers
+            for method in wanted.methods
+            if image_id in wanted.explained_images
+            and (draw or schema.explained(method, each.name) not in explained.get(image_id, {}))
+        ]
+        if rank or measure or explain or missing:
             todo.append(number)
             halves = [{"ranking": r, "half": half} for r, half in known.items()] if missing else None
-            columns.append((rank, measure, missing, halves))
+            columns.append((rank, measure, draw, explain, missing, halves))
     left = rows.select(CARRIED).take(pa.array(todo, pa.int64()))
-    kinds = (("rank", pa.bool_()), ("measure", pa.bool_()), ("zero", WORK), ("halves", KNOWN_HALVES))
-    for (name, kind), values in zip(kinds, zip(*columns, strict=True) if columns else [()] * 4, strict=True):
+    flags = (("rank", pa.bool_()), ("measure", pa.bool_()), ("mapped", pa.bool_()))
+    kinds = (*flags, ("explain", EXPLAIN_WORK), ("zero", WORK), ("halves", KNOWN_HALVES))
+    for (name, kind), values in zip(kinds, zip(*columns, strict=True) if columns else [()] * 6, strict=True):
         left = left.append_column(name, pa.array(list(values), kind))
     return left
 
@@ -90,6 +121,17 @@ def measure_halves(folder: str | None, rankings: Sequence[str]) -> dict[str, Hal
     return found
 
 
+def explained_halves(explainers: Sequence[Explainer]) -> dict[str, Halves]:
+    """Of every image in folders of ``explain/`` its high blocks by every method and model, as rankings are named."""
+    found: dict[str, Halves] = {}
+    for each in explainers:
+        for rows in _tables(each.folder, ["image_id", "method", "high_blocks"]):
+            for row in rows.to_pylist():
+                ranking = schema.explained(row["method"], each.name)
+                found.setdefault(row["image_id"], {})[ranking] = row["high_blocks"]
+    return found
+
+
 def zeroed_rankings(folder: str) -> dict[str, set[str | None]]:
     """Of every image in a folder of ``zeroed/`` the rankings that are there; None for the photo as it is."""
     found: dict[str, set[str | None]] = {}
@@ -99,10 +141,11 @@ def zeroed_rankings(folder: str) -> dict[str, set[str | None]]:
     return found
 
 
-def discard_other_halves(folder: str, given: Mapping[str, Halves]) -> int:
-    """Delete rows of ``zeroed/`` whose half is not the one that is given now; returns how many images' it were.
+def discard_other_halves(folder: str, given: Mapping[str, Halves], images: Set[str]) -> int:
+    """Delete rows of ``zeroed/`` of these images whose half is not the one that is given now, or that have none now.
 
     Halves that hang on other images change when those do: another partner, or more of them behind a correlation.
+    Returns how many images' it were.
     """
     stale = 0
     for file in storage.list_files(folder, ".parquet"):
@@ -111,6 +154,7 @@ def discard_other_halves(folder: str, given: Mapping[str, Halves]) -> int:
             (row["image_id"], row["ranking"])
             for row in rows.select(["image_id", "ranking", "zeroed_half", "zeroed_blocks"]).to_pylist()
             if row["ranking"] in given
+            and row["image_id"] in images
             and row["zeroed_half"] == "important"
             and given[row["ranking"]].get(row["image_id"]) != row["zeroed_blocks"]
         }

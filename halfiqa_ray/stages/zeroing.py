@@ -5,8 +5,9 @@ Section 4.1 of the paper. Shape suffixes: N images, H and W pixels, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ class ScoreZeroed:
 
     Each model sees photos at its checkpoint's input size. Masks that are equal are run once an image and model. Batches
     are always padded to ``batch_size``, so that a score does not depend on what else is scored; ``threads`` (CPU)
-    fixes torch's threads, on which sums may depend.
+    fixes torch's threads, on which sums may depend. Raises CheckpointError when a checkpoint's weights have another
+    SHA-256 than is ``planned`` for it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ScoreZeroed:
         device: str = "cpu",
         batch_size: int = 1,
         threads: int = 0,
+        planned: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
@@ -76,7 +79,7 @@ class ScoreZeroed:
         self.models: list[QualityModel] = []
         self.names: list[str] = []
         for checkpoint in checkpoints:
-            model, record = load_checkpoint(checkpoint, device)
+            model, record = load_checkpoint(checkpoint, device, planned.get(checkpoint))
             self.models.append(model)
             self.names.append(record.model.name)
 

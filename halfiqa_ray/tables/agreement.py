@@ -1,4 +1,5 @@
-"""Do two ways to weigh the blocks of an image agree: two rules, a rule and a measure, TRIQ and another model?
+"""Do two ways to weigh the blocks of an image agree: two rules, a rule and a measure or an explanation, TRIQ and
+another model?
 
 For every image the rank correlation over its blocks, and the share of one important half that is in the other; then
 their means over images. Chance is 0 for the first, and for the second the half's share of the blocks.
@@ -38,7 +39,7 @@ class Weights:
 
 
 def measure_weights(measure: Measured) -> Weights:
-    """The block means of a measure."""
+    """The block means of a measure or an explanation."""
     return Weights(measure.name, measure.means_NK, measure.high_N)
 
 
@@ -60,14 +61,16 @@ def agreement(
     measures: Sequence[Weights],
     models: Sequence[Weights],
     resampling: Resampling,
+    explanations: Sequence[Weights] = (),
 ) -> pa.Table:
-    """Columns of ``schema.AGREEMENT``: every two rules, every rule with every measure and every model."""
+    """Columns of ``schema.AGREEMENT``: every two rules, every rule with every measure, explanation and model."""
     pairs = [("rules", a, b) for i, a in enumerate(rules) for b in rules[i + 1 :]]
     pairs += [("measure", a, b) for a in rules for b in measures]
+    pairs += [("explanation", a, b) for a in rules for b in explanations]
     pairs += [("model", a, b) for a in rules for b in models]
     if not pairs:
         return table_of([], schema.AGREEMENT)
-    ranks = {id(one): _ranks(one.values_NK) for one in (*rules, *measures, *models)}
+    ranks = {id(one): _ranks(one.values_NK) for one in (*rules, *measures, *explanations, *models)}
     spearman_NR = np.stack([pearson(ranks[id(a)], ranks[id(b)]) for _, a, b in pairs], axis=1)
     overlap_NR = np.stack([_overlap(run.grid.blocks // 2, a, b) for _, a, b in pairs], axis=1)
     rows: list[dict[str, Any]] = []

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-
 from halfiqa_ray.tables.positions import SIGNIFICANT
 from halfiqa_ray.tables.reading import ALL
-from halfiqa_ray.tables.writing import console_start, interval_cell, markdown_page, markdown_table, number
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, number
 
-POSITIONS_LEGEND = ("Share of the images in whose important half the block is, in the places of the blocks.",)
-BIAS_TITLE = "Is importance only a centre bias?"
+KINDS = {
+    "rules": "Rules with each other",
+    "measure": "Rules with measures (block means)",
+    "explanation": "Rules with explanations of models' scores (block means of absolute values)",
+    "model": "Halves of masked TRIQ with the models' own zeroing importance",
+}
 ANSWERS = {
     "no images": "There is no importance to ask.",
     "no position is preferred": "It is no centre bias: no position is preferred.",
@@ -23,51 +25,33 @@ ANSWERS = {
 }
 
 
-def agreement_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.AGREEMENT``."""
-    titles = {
-        "rules": "Rules with each other",
-        "measure": "Rules with measures (block means)",
-        "model": "Halves of masked TRIQ with the models' own zeroing importance",
-    }
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        lines = []
-        for kind, group in groupby(rows, key=lambda row: row["kind"]):
-            header = ["rule", "other", "rank correlation", "overlap of halves", "chance", "n", "note"]
-            body = [
-                [
-                    *(row["rule"], row["other"], interval_cell(row, "spearman", signed=True)),
-                    *(interval_cell(row, "overlap"), number(row["overlap_chance"]), str(row["n"]), row["note"] or ""),
-                ]
-                for row in group
+def _agreement(rows: Rows) -> list[Part]:
+    header = ["rule", "other", "rank correlation", "overlap of halves", "chance", "n", "note"]
+    parts: list[Part] = []
+    for kind, group in groupby(rows, key=lambda row: row["kind"]):
+        body = [
+            [
+                *(row["rule"], row["other"], interval_cell(row, "spearman", signed=True)),
+                *(interval_cell(row, "overlap"), number(row["overlap_chance"]), str(row["n"]), row["note"] or ""),
             ]
-            lines += [f"**{titles[kind]}**", "", markdown_table(header, body), ""]
-        return "\n".join(lines)
-
-    legend = (
-        "Rank correlation over the blocks of an image (chance 0), and share of one important half that is in the "
-        "other; means over images.",
-    )
-    return markdown_page("Agreement on which blocks are important", legend, table, section)
+            for row in group
+        ]
+        parts.append(Cells(header, body, KINDS[kind]))
+    return parts
 
 
-def positions_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.POSITIONS``: the grid of blocks by rule."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        lines = []
-        for rule, group in groupby(rows, key=lambda row: row["rule"]):
-            blocks = list(group)
-            columns = 1 + max(row["column"] for row in blocks)
-            cells = [interval_cell(row, "important") for row in blocks]
-            body = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-            header = [f"column {column}" for column in range(columns)]
-            about = f"{rule}, {blocks[0]['n']} images, expected {number(blocks[0]['expected'])}"
-            lines += [f"**{about}**", "", markdown_table(header, body), ""]
-        return "\n".join(lines)
-
-    return markdown_page("How often each block is important", POSITIONS_LEGEND, table, section)
+def _positions(rows: Rows) -> list[Part]:
+    """The grid of blocks by rule."""
+    parts: list[Part] = []
+    for rule, group in groupby(rows, key=lambda row: row["rule"]):
+        blocks = list(group)
+        columns = 1 + max(row["column"] for row in blocks)
+        cells = [interval_cell(row, "important") for row in blocks]
+        body = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+        header = [f"column {column}" for column in range(columns)]
+        about = f"{rule}, {blocks[0]['n']} images, expected {number(blocks[0]['expected'])}"
+        parts.append(Cells(header, body, about))
+    return parts
 
 
 def bias_sentence(row: dict[str, Any]) -> str:
@@ -86,54 +70,42 @@ def bias_sentence(row: dict[str, Any]) -> str:
     return f"{text} {row['note'][0].upper()}{row['note'][1:]}." if row["note"] else text
 
 
-def bias_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.POSITION_BIAS``."""
-    return markdown_page(BIAS_TITLE, (), table, lambda rows: "\n".join(f"- {bias_sentence(row)}" for row in rows))
+def _bias_brief(rows: Rows) -> list[Part]:
+    """The default rule and `score_change`, over all images."""
+    return [bias_sentence(row) for row in _of_all(rows) if row["default_rule"] or row["rule"] == "score_change"]
 
 
-def bias_console(table: pa.Table) -> str:
-    """For a terminal and one run: the default rule and `score_change`, over all images."""
-    rows = [row for row in table.to_pylist() if row["scope"] == ALL]
-    shown = [row for row in rows if row["default_rule"] or row["rule"] == "score_change"]
-    return "\n".join([*console_start(BIAS_TITLE, rows), *(bias_sentence(row) for row in shown)])
+def _interaction(rows: Rows) -> list[Part]:
+    """The mean of every two blocks."""
+    blocks = 1 + max(row["second"] for row in rows)
+    mean = {(row["first"], row["second"]): row["mean"] for row in rows}
+    body = [
+        [f"block {a}", *("" if a == b else _signed(mean[min(a, b), max(a, b)]) for b in range(blocks))]
+        for a in range(blocks)
+    ]
+    return [Cells(["", *map(str, range(blocks))], body)]
 
 
-def interaction_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.INTERACTION``: the mean of every two blocks."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        blocks = 1 + max(row["second"] for row in rows)
-        mean = {(row["first"], row["second"]): row["mean"] for row in rows}
-        body = [
-            [f"block {a}", *("" if a == b else _signed(mean[min(a, b), max(a, b)]) for b in range(blocks))]
-            for a in range(blocks)
+def _distance(rows: Rows) -> list[Part]:
+    header = ["distance in blocks", "pairs", "mean", "mean magnitude", "n"]
+    body = [
+        [
+            *(number(row["distance"], 2), str(row["pairs"])),
+            *(_cell(row, "mean", True), _cell(row, "magnitude", False), str(row["n"])),
         ]
-        return markdown_table(["", *map(str, range(blocks))], body)
-
-    return markdown_page("Interaction of blocks (Shapley interaction index, MOS units)", _SIGN, table, section)
-
-
-def distance_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.INTERACTION_DISTANCE``."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        header = ["distance in blocks", "pairs", "mean", "mean magnitude", "n"]
-        body = [
-            [
-                *(number(row["distance"], 2), str(row["pairs"])),
-                *(_cell(row, "mean", True), _cell(row, "magnitude", False), str(row["n"])),
-            ]
-            for row in rows
-        ]
-        return markdown_table(header, body)
-
-    return markdown_page("Interaction of blocks by distance", _SIGN, table, section)
+        for row in rows
+    ]
+    return [Cells(header, body)]
 
 
 _SIGN: Sequence[str] = (
     "Above 0 two blocks change the score more together than apart, below 0 they stand in for each other; the sign also "
     "turns with images whose score falls as blocks are kept.",
 )
+
+
+def _of_all(rows: Rows) -> Rows:
+    return [row for row in rows if row["scope"] == ALL]
 
 
 def _percent(share: float) -> str:
@@ -152,3 +124,21 @@ def _cell(row: dict[str, Any], name: str, signed: bool) -> str:
 
 def _ends(row: dict[str, Any], name: str) -> tuple[float | None, float | None]:
     return row[f"{name}_low"], row[f"{name}_high"]
+
+
+AGREEMENT = Page(
+    "Agreement on which blocks are important",
+    (
+        "Rank correlation over the blocks of an image (chance 0), and share of one important half that is in the "
+        "other; means over images.",
+    ),
+    _agreement,
+)
+POSITIONS = Page(
+    "How often each block is important",
+    ("Share of the images in whose important half the block is, in the places of the blocks.",),
+    _positions,
+)
+BIAS = Page("Is importance only a centre bias?", (), lambda rows: [bias_sentence(row) for row in rows], _bias_brief)
+INTERACTION = Page("Interaction of blocks (Shapley interaction index, MOS units)", _SIGN, _interaction)
+DISTANCE = Page("Interaction of blocks by distance", _SIGN, _distance, lambda rows: _distance(_of_all(rows)))

@@ -68,8 +68,8 @@ def write_run_tables(output: str, tables: RunTables) -> str:
     """Write a run's tables below ``output``/tables, beside those of other runs; returns text to print."""
     write_table(output, "subset_statistics", tables.subset_statistics)
     write_table(output, "dataset_importance", tables.dataset_importance)
-    write_table(output, "section2", tables.section2, section2_text.markdown)
-    return f"{section2_text.console(tables.section2)}\nTables are in {storage.join(output, 'tables')}"
+    write_table(output, "section2", tables.section2, section2_text.PAGE.markdown)
+    return f"{section2_text.PAGE.console(tables.section2)}\nTables are in {storage.join(output, 'tables')}"
 
 
 def _section2(

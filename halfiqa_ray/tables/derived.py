@@ -1,15 +1,16 @@
-"""Stored rows that belong to a run of the rank job: its measures, and its zeroed scores model by model.
+"""Stored rows that belong to a run of the rank job: its measures, explanations and zeroed scores, model by model.
 
 Readers take the newest run that was made for the rank run (``rank_key`` in the files' metadata), each image once.
-Measures hang on no model and name no rank run: theirs is the newest over the same blocks of photos brought to size in
-the same way.
+Measures and explanations name no rank run: theirs is the newest over the same blocks of photos brought to size in the
+same way.
 What is not there is not an error: it comes back empty with the reason, to stand in the table.
 Shape suffixes: N images of the rank run in order of image id, K blocks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,15 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Explained(Measured):
+    """Explanations of one model's scores by one method; block means are of absolute values."""
+
+    model: str
+    method: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Zeroed:
     """Scores of one model on the images of a rank run; NaN where an image has none."""
 
@@ -44,6 +54,7 @@ class Zeroed:
     single_change_NK: NDArray[np.float64]  # absolute change of the score with one block zeroed: its own importance
     synthetic: bool = False
     note: str = ""
+    important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
 
 
 def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured], str]:
@@ -55,33 +66,26 @@ def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured]
     runs, missing = _matching(folder, run, "jobs/measure.py")
     if not runs:
         return [], missing
-    key, files = runs[0]
-    stored = _rows(files, ["image_id", "measure", "block_means", "high_blocks", "tied"])
-    place = {image_id: position for position, image_id in enumerate(images.image_id)}
-    measures = []
-    for name in dict.fromkeys(stored["measure"].to_pylist()):
-        rows = stored.filter(pc.equal(stored["measure"], name))
-        at, taken = _places(rows["image_id"].to_pylist(), place)
-        means_RK = vectors(rows["block_means"])
-        high_R = rows["high_blocks"].to_numpy().astype(np.int64)
-        if means_RK.shape[1] != run.grid.blocks or (np.bitwise_count(high_R) != run.grid.blocks // 2).any():
-            raise ValueError(
-                f"{folder}/run={key}: the halves of {name} are not halves of {run.grid.rows} x "
-                f"{run.grid.columns} blocks, which rank run {run.key} has; run jobs/measure.py again"
-            )
-        means_NK = np.full((len(images), run.grid.blocks), np.nan)
-        high_N, tied_N = np.zeros(len(images), np.int64), np.zeros(len(images), np.bool_)
-        means_NK[at], high_N[at] = means_RK[taken], high_R[taken]
-        tied_N[at] = rows["tied"].to_numpy()[taken]
-        measures.append(Measured(name, means_NK, high_N, tied_N))
-    return measures, ""
+    return _measured(runs[0][1], "measure", run, images, "jobs/measure.py"), ""
+
+
+def read_explanations(output: str, run: Run, images: Images) -> list[Explained]:
+    """Every stored explanation of a rank run's images, in order of the models' names; raises as `read_measures`."""
+    folder = storage.join(output, "explain", f"dataset={run.dataset}")
+    found = []
+    for model in _models(folder):
+        runs, _ = _matching(storage.join(folder, f"model={model}"), run, "jobs/explain.py")
+        for key, files in runs[:1]:
+            for one in _measured(files, "method", run, images, "jobs/explain.py"):
+                values = one.means_NK, one.high_N, one.tied_N
+                found.append(Explained(schema.explained(one.name, model), *values, model, one.name, key))
+    return found
 
 
 def read_zeroed(output: str, run: Run, images: Images) -> list[Zeroed]:
     """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name."""
     folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
-    names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
-    models = sorted(name.removeprefix("model=") for name in names if name.startswith("model="))
+    models = _models(folder)
     order = list(paper.MODELS)
     models.sort(key=lambda model: order.index(known) if (known := paper.paper_model(model)) else len(order))
     return [found for model in models if (found := _read_model(folder, model, run, images)) is not None]
@@ -119,23 +123,53 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
     blocks_R = rows["zeroed_blocks"].to_numpy().astype(np.int64)
     ranking_R = np.asarray(rows["ranking"].to_pylist(), dtype=object)
 
-    def of(chosen_R: NDArray[np.bool_]) -> NDArray[np.float64]:
-        chosen, score_N = np.flatnonzero(chosen_R), np.full(len(images), np.nan)
+    def of(chosen_R: NDArray[np.bool_], value_R: NDArray[Any] = score_R) -> NDArray[np.float64]:
+        chosen, value_N = np.flatnonzero(chosen_R), np.full(len(images), np.nan)
         at, taken = _places(ids[chosen].tolist(), place)
-        score_N[at] = score_R[chosen[taken]]
-        return score_N
+        value_N[at] = value_R[chosen[taken]]
+        return value_N
 
-    halves = {}
+    halves, important = {}, {}
     for ranking in dict.fromkeys(ranking_R.tolist()):
         if ranking is not None and ranking != SINGLE_BLOCK:
             ours = ranking_R == ranking
             halves[ranking] = of(ours & (half_R == "important")), of(ours & (half_R == "trivial"))
+            important[ranking] = np.nan_to_num(of(ours & (half_R == "important"), blocks_R)).astype(np.int64)
     none_N, single = of(half_R == "none"), ranking_R == SINGLE_BLOCK
     single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
     unknown = len(set(ids.tolist()) - place.keys())
     note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
     synthetic = bool(schema.metadata(storage.read_schema(files[0])).get("synthetic"))
-    return Zeroed(model, key, none_N, halves, np.abs(single_NK - none_N[:, None]), synthetic, note)
+    return Zeroed(model, key, none_N, halves, np.abs(single_NK - none_N[:, None]), synthetic, note, important)
+
+
+def _measured(files: list[str], kind: str, run: Run, images: Images, job: str) -> list[Measured]:
+    """Block means and halves by every name in the column ``kind``, in stored order."""
+    stored = _rows(files, ["image_id", kind, "block_means", "high_blocks", "tied"])
+    place = {image_id: position for position, image_id in enumerate(images.image_id)}
+    found = []
+    for name in dict.fromkeys(stored[kind].to_pylist()):
+        rows = stored.filter(pc.equal(stored[kind], name))
+        at, taken = _places(rows["image_id"].to_pylist(), place)
+        means_RK = vectors(rows["block_means"])
+        high_R = rows["high_blocks"].to_numpy().astype(np.int64)
+        if means_RK.shape[1] != run.grid.blocks or (np.bitwise_count(high_R) != run.grid.blocks // 2).any():
+            raise ValueError(
+                f"{files[0].rsplit('/', 1)[0]}: the halves of {name} are not halves of {run.grid.rows} x "
+                f"{run.grid.columns} blocks, which rank run {run.key} has; run {job} again"
+            )
+        means_NK = np.full((len(images), run.grid.blocks), np.nan)
+        high_N, tied_N = np.zeros(len(images), np.int64), np.zeros(len(images), np.bool_)
+        means_NK[at], high_N[at] = means_RK[taken], high_R[taken]
+        tied_N[at] = rows["tied"].to_numpy()[taken]
+        found.append(Measured(name, means_NK, high_N, tied_N))
+    return found
+
+
+def _models(folder: str) -> list[str]:
+    """The models that have Parquet files below a folder of ``zeroed/`` or ``explain/``, by name."""
+    names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
+    return sorted(name.removeprefix("model=") for name in names if name.startswith("model="))
 
 
 def _rows(files: list[str], columns: list[str]) -> pa.Table:
@@ -159,10 +193,7 @@ def _matching(folder: str, run: Run, job: str) -> tuple[list[tuple[str, list[str
 
 
 def _belongs(file: str, run: Run) -> bool:
-    metadata = schema.metadata(storage.read_schema(file))
-    if "rank_key" in metadata:
-        return str(metadata["rank_key"])[:8] == run.key
-    return all(metadata.get(name) == run.metadata.get(name) for name in ("grid", "native", "portrait"))
+    return schema.made_for(schema.metadata(storage.read_schema(file)), run.key, run.metadata)
 
 
 def _places(ids: list[str], place: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from halfiqa_ray.tables import (
     agreement,
     blocks_text,
     curves,
+    explanations_text,
     paper,
     sufficiency_text,
     table1_text,
@@ -22,7 +23,16 @@ from halfiqa_ray.tables import (
 )
 from halfiqa_ray.tables.averaged_measure import averaged_measure
 from halfiqa_ray.tables.build import RunTables
-from halfiqa_ray.tables.derived import Measured, Zeroed, read_measures, read_zeroed, why_not_zeroed
+from halfiqa_ray.tables.derived import (
+    Explained,
+    Measured,
+    Zeroed,
+    read_explanations,
+    read_measures,
+    read_zeroed,
+    why_not_zeroed,
+)
+from halfiqa_ray.tables.explanations import explanations
 from halfiqa_ray.tables.interactions import interactions
 from halfiqa_ray.tables.positions import positions
 from halfiqa_ray.tables.reading import ALL, Images, Run, find_runs, read_images
@@ -30,24 +40,25 @@ from halfiqa_ray.tables.scan import Mapper, in_process
 from halfiqa_ray.tables.second_pass import scan_all
 from halfiqa_ray.tables.section2 import Resampling
 from halfiqa_ray.tables.sufficiency import sufficiency
-from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls
+from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls, without_explanations
 from halfiqa_ray.tables.table2 import MatchedRun, matched_run, table2, together
 from halfiqa_ray.tables.writing import write_table
 
-# How each table is written as Markdown.
+# How each table is told, in the order in which they are read.
 PAGES = {
-    "table1": table1_text.table1_markdown,
-    "table1_controls": table1_text.controls_markdown,
-    "averaged_measure": table1_text.averaged_markdown,
-    "table2": table2_text.markdown,
-    "matching_histogram": table2_text.histogram_markdown,
-    "sufficiency": sufficiency_text.markdown,
-    "sufficient_fraction": sufficiency_text.fraction_markdown,
-    "agreement": blocks_text.agreement_markdown,
-    "positions": blocks_text.positions_markdown,
-    "position_bias": blocks_text.bias_markdown,
-    "interaction": blocks_text.interaction_markdown,
-    "interaction_distance": blocks_text.distance_markdown,
+    "table1": table1_text.TABLE1,
+    "table1_controls": table1_text.CONTROLS,
+    "averaged_measure": table1_text.AVERAGED,
+    "explanations": explanations_text.PAGE,
+    "table2": table2_text.PAGE,
+    "matching_histogram": table2_text.HISTOGRAM,
+    "sufficiency": sufficiency_text.PAGE,
+    "sufficient_fraction": sufficiency_text.FRACTION,
+    "agreement": blocks_text.AGREEMENT,
+    "positions": blocks_text.POSITIONS,
+    "position_bias": blocks_text.BIAS,
+    "interaction": blocks_text.INTERACTION,
+    "interaction_distance": blocks_text.DISTANCE,
 }
 Tables = dict[str, pa.Table]  # by their names in ``PAGES``
 
@@ -68,12 +79,27 @@ def make_experiments(
     """
     measures, missing = read_measures(output, run, images)
     models = read_zeroed(output, run, images)
+    explained = read_explanations(output, run, images)
     ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
     others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
     return {
         **zeroing_tables(output, run, images, models, rule, resampling, mapper),
+        "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
         **table2_tables(ours, others, rule, resampling),
-        **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper),
+        **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper, explained),
+    }
+
+
+def explanation_tables(
+    output: str, run: Run, images: Images, rule: str, resampling: Resampling, mapper: Mapper = in_process
+) -> Tables:
+    """Those of `make_experiments` that explanations stand in."""
+    measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
+    explained = read_explanations(output, run, images)
+    by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
+    return {
+        "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
+        "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }
 
 
@@ -115,6 +141,7 @@ def zeroing_tables(
     mapper: Mapper = in_process,
 ) -> Tables:
     """Table I, its controls, and the averaged-measure experiment. Models without rows are named with the reason."""
+    models = without_explanations(models)
     correlated = correlate_zeroed(images, models, resampling, mapper)
     there = {paper.paper_model(model.model) for model in models}
     missing = {name: why_not_zeroed(output, run, name) for name in paper.MODELS if name not in there}
@@ -134,6 +161,7 @@ def stored_score_tables(
     rule: str,
     resampling: Resampling,
     mapper: Mapper = in_process,
+    explained: Sequence[Explained] = (),
 ) -> Tables:
     """Sufficiency, agreement, positions and interactions. Reads the scores of all subsets once more."""
     grid = run.grid
@@ -153,21 +181,33 @@ def stored_score_tables(
     wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
     scanned = scan_all(images, grid, per_image, wanted, mapper)
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
-    single = {model.model: model for model in models}
-    names = [*single, *(name for name in paper.MODELS if name not in {paper.paper_model(model) for model in single})]
-    of_models = [agreement.model_weights(name, single.get(name), grid.blocks, len(images)) for name in names]
-    of_measures = [agreement.measure_weights(measure) for measure in measures]
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
     return {
         "sufficiency": curve_table,
         "sufficient_fraction": fractions,
-        "agreement": agreement.agreement(run, images, by_rule, of_measures, of_models, resampling),
+        "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
         "position_bias": bias,
         "interaction": pairs,
         "interaction_distance": distances,
     }
+
+
+def _agreement(
+    run: Run,
+    images: Images,
+    by_rule: list[agreement.Weights],
+    measures: Sequence[Measured],
+    models: Sequence[Zeroed],
+    explained: Sequence[Explained],
+    resampling: Resampling,
+) -> pa.Table:
+    single = {model.model: model for model in models}
+    names = [*single, *(name for name in paper.MODELS if name not in {paper.paper_model(model) for model in single})]
+    of_models = [agreement.model_weights(name, single.get(name), run.grid.blocks, len(images)) for name in names]
+    of_measures, of_explanations = ([agreement.measure_weights(one) for one in some] for some in (measures, explained))
+    return agreement.agreement(run, images, by_rule, of_measures, of_models, resampling, of_explanations)
 
 
 def matching(
@@ -198,24 +238,20 @@ def table2_tables(found: MatchedRun, others: list[MatchedRun], rule: str, resamp
 def write_tables(output: str, tables: Mapping[str, pa.Table]) -> None:
     """Write tables as Parquet, CSV and Markdown below ``output``/tables, beside those of other runs."""
     for name, table in tables.items():
-        write_table(output, name, table, PAGES[name])
+        write_table(output, name, table, PAGES[name].markdown)
 
 
 def console(tables: Mapping[str, pa.Table]) -> str:
     """The main tables of one run for a terminal."""
     first = tables["table2"]["dataset"][0]
-    parts = [
-        table1_text.table1_console(tables["table1"]),
-        table1_text.averaged_console(tables["averaged_measure"]),
-        table2_text.console(tables["table2"].filter(pc.equal(tables["table2"]["dataset"], first))),
-    ]
-    rest = tables["table2"].filter(pc.not_equal(tables["table2"]["dataset"], first))
-    parts += [table2_text.console(rest)] if rest.num_rows else []
-    parts += [
-        sufficiency_text.console(tables["sufficiency"], tables["sufficient_fraction"]),
-        blocks_text.bias_console(tables["position_bias"]),
-    ]
-    return "\n\n".join(parts)
+    of_run = pc.equal(tables["table2"]["dataset"], first)
+    together = tables["table2"].filter(pc.invert(of_run))
+    shown = [("table1", tables["table1"]), ("averaged_measure", tables["averaged_measure"])]
+    compared = tables["explanations"]
+    shown += [("explanations", compared)] if pc.any(pc.greater(compared["n"], 0)).as_py() else []
+    shown += [("table2", tables["table2"].filter(of_run)), *([("table2", together)] if together.num_rows else [])]
+    shown += [(name, tables[name]) for name in ("sufficiency", "sufficient_fraction", "position_bias")]
+    return "\n\n".join(PAGES[name].console(table) for name, table in shown)
 
 
 def _subset_plcc(made: RunTables, subsets: int) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-
-from halfiqa_ray.tables.reading import ALL
+from halfiqa_ray import schema
 from halfiqa_ray.tables.section2 import FEW_UNITS
-from halfiqa_ray.tables.writing import NOTICE, aligned_table, markdown_table, number, with_interval
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
 ANSWER = {
     "damaged": "the blocks found are the damaged ones",
@@ -41,57 +37,39 @@ def sentence(row: dict[str, Any], untrained: dict[str, Any] | None = None) -> st
     return text
 
 
-def console(table: pa.Table, rule: str, scopes: Sequence[str] | None = None) -> str:
-    """Sentences for ``rule`` and the table for one run: all images and the test splits, or the scopes named."""
-    rows = [row for row in table.to_pylist() if _shown(row["scope"], scopes)]
-    lines = [f"Localisation of planted defects - {rows[0]['dataset']}, run {rows[0]['run']}"] if rows else []
-    lines += [NOTICE] if any(row["synthetic"] for row in rows) else []
-    lines += _sentences(rows, rule)
-    return "\n".join([*lines, "", _table(rows, aligned_table), LEGEND])
+def page(rule: str) -> Page:
+    """The page of ``schema.LOCALISATION`` whose main things are those of a rule; one that has a half an image."""
+    of_rule = rule if rule in schema.IMAGE_RULES else "score_change"
+
+    def section(rows: Rows) -> list[Part]:
+        rules = dict.fromkeys(row["rule"] for row in rows)
+        return [_table(rows), *(text for name in rules for text in _sentences(rows, name))]
+
+    def brief(rows: Rows) -> list[Part]:
+        shown = [row for some in main_scopes(rows).values() for row in some]
+        return [*_sentences(shown, of_rule), _table(shown)]
+
+    return Page("Localisation of planted defects", (LEGEND,), section, brief)
 
 
-def markdown(table: pa.Table) -> str:
-    """A Markdown page of all data sets and runs in a table."""
-    lines = ["# Localisation of planted defects", "", LEGEND]
-    for (dataset, run), group in groupby(table.to_pylist(), key=lambda row: (row["dataset"], row["run"])):
-        rows = list(group)
-        lines += ["", f"## {dataset}, run {run}", ""]
-        lines += [f"**{NOTICE}**", ""] if any(row["synthetic"] for row in rows) else []
-        lines += [_table(rows, markdown_table), ""]
-        for rule in dict.fromkeys(row["rule"] for row in rows):
-            lines += [f"- {text}" for text in _sentences(rows, rule)]
-    return "\n".join(lines) + "\n"
-
-
-def _shown(scope: str, scopes: Sequence[str] | None) -> bool:
-    return (scope == ALL or scope.startswith("test")) if scopes is None else scope in scopes
-
-
-def _sentences(rows: list[dict[str, Any]], rule: str) -> list[str]:
+def _sentences(rows: Rows, rule: str) -> list[str]:
     control = {row["scope"]: row for row in rows if row["model"] == "untrained" and row["rule"] == rule}
     ours = [row for row in rows if row["model"] == "trained" and row["rule"] == rule]
     return [sentence(row, control.get(row["scope"])) for row in ours]
 
 
-def _table(rows: list[dict[str, Any]], layout: Callable[..., str]) -> str:
+def _table(rows: Rows) -> Cells:
     header = ["scope", "rule", "model", "n", "photos", "chance", "most important damaged", "least important damaged"]
     header += ["damaged blocks in important half", "trained - untrained", "finds"]
     lines = [
         [
             *(row["scope"], row["rule"], row["model"], str(row["n"]), str(row["photos"]), number(row["chance"], 2)),
-            *(_hits(row, "most"), _hits(row, "least")),
-            with_interval(row["important_share"], row["important_share_low"], row["important_share_high"]),
-            with_interval(
-                row["most_minus_untrained"],
-                row["most_minus_untrained_low"],
-                row["most_minus_untrained_high"],
-                signed=True,
-            ),
-            row["finds"],
+            *(_hits(row, "most"), _hits(row, "least"), interval_cell(row, "important_share")),
+            *(interval_cell(row, "most_minus_untrained", signed=True), row["finds"]),
         ]
         for row in rows
     ]
-    return layout(header, lines)
+    return Cells(header, lines)
 
 
 def _hits(row: dict[str, Any], name: str) -> str:

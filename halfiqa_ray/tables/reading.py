@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.storage import created
 
 ALL = "all"  # the scope of every image of a run
 SPLIT_ORDER = ("train", "validation", "test", "test_same_photo")
@@ -207,12 +207,3 @@ def vectors(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return column.cast(pa.float64()).to_numpy()
-
-
-def created(files: list[str]) -> float:
-    """When the newest of some files was made: by their metadata, else by when they were written (seconds)."""
-    times = []
-    for file in files:
-        stated = schema.metadata(storage.read_schema(file)).get("created")
-        times.append(datetime.fromisoformat(stated).timestamp() if stated else storage.modified(file))
-    return max(times)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
-from halfiqa_ray.tables.reading import ALL
-from halfiqa_ray.tables.writing import (
-    aligned_table,
-    console_start,
-    interval_cell,
-    markdown_page,
-    markdown_table,
-    number,
-)
-
-TITLE = "Sufficiency: PLCC with the whole image's prediction, by number of blocks kept"
 LEGEND = (
     "Rules keep each image's own blocks in the order of their importance; random order is the exact mean over all "
     "subsets of a size.",
@@ -26,41 +14,24 @@ LEGEND = (
 )
 
 
-def markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.SUFFICIENCY``."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        with_mos = any(row["plcc_mos"] is not None for row in rows)
-        mos = f"**With MOS**\n\n{_pivot(rows, 'plcc_mos', markdown_table)}" if with_mos else "No MOS."
-        return f"**With the prediction**\n\n{_pivot(rows, 'plcc', markdown_table)}\n\n{mos}"
-
-    return markdown_page(TITLE, LEGEND, table, section)
+def _section(rows: Rows) -> list[Part]:
+    with_mos = any(row["plcc_mos"] is not None for row in rows)
+    mos = _pivot(rows, "plcc_mos", "With MOS") if with_mos else "No MOS."
+    return [_pivot(rows, "plcc", "With the prediction"), mos]
 
 
-def fraction_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.SUFFICIENT_FRACTION``."""
-    legend = ("The smallest part of the blocks whose PLCC with the whole image's prediction is above the level.",)
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        return _fractions(rows, markdown_table)
-
-    return markdown_page("How much of an image is enough", (*legend, *LEGEND), table, section)
+def _brief(rows: Rows) -> list[Part]:
+    some = main_scopes(_main(rows))
+    return [_pivot(each, "plcc", f"{scope}: {max(row['n'] for row in each)} images") for scope, each in some.items()]
 
 
-def console(table: pa.Table, fractions: pa.Table) -> str:
-    """Both for a terminal and one run: all images and the test splits, the default rule, random order and bounds."""
-    rows = table.to_pylist()
-    lines = console_start(TITLE, rows)
-    for scope, group in groupby(rows, key=lambda row: row["scope"]):
-        if scope != ALL and not scope.startswith("test"):
-            continue
-        some = [row for row in group if row["kind"] != "rule" or row["default_rule"] or row["name"] == "score_change"]
-        enough = [row for row in fractions.to_pylist() if row["scope"] == scope]
-        names = {(row["name"], row["order"]) for row in some}
-        enough = [row for row in enough if (row["name"], row["order"]) in names]
-        lines += ["", f"{scope}: {max(row['n'] for row in some)} images", _pivot(some, "plcc", aligned_table)]
-        lines += ["", _fractions(enough, aligned_table)]
-    return "\n".join([*lines, "", *LEGEND])
+def _fractions_brief(rows: Rows) -> list[Part]:
+    return [_fractions(some, scope) for scope, some in main_scopes(_main(rows)).items()]
+
+
+def _main(rows: Rows) -> Rows:
+    """The default rule and `score_change`, random order and the bounds."""
+    return [row for row in rows if row["kind"] != "rule" or row["default_rule"] or row["name"] == "score_change"]
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -68,16 +39,16 @@ def _name(row: dict[str, Any]) -> str:
     return f"{name}, {row['order']}" if row["order"] else name
 
 
-def _pivot(rows: list[dict[str, Any]], column: str, layout: Callable[..., str]) -> str:
+def _pivot(rows: Rows, column: str, title: str) -> Cells:
     curves = [list(group) for _, group in groupby(rows, key=lambda row: (row["name"], row["order"]))]
     curves = sorted(curves, key=lambda curve: not curve[0]["default_rule"])
     header = ["blocks kept", *(str(row["blocks_kept"]) for row in curves[0]), "n"]
     n = "n_mos" if column.endswith("mos") else "n"
     body = [[_name(some[0]), *(number(row[column]) for row in some), str(some[0][n])] for some in curves]
-    return layout(header, body)
+    return Cells(header, body, title)
 
 
-def _fractions(rows: list[dict[str, Any]], layout: Callable[..., str]) -> str:
+def _fractions(rows: Rows, title: str = "") -> Cells:
     levels = sorted({row["level"] for row in rows}, reverse=True)
     curves = [list(group) for _, group in groupby(rows, key=lambda row: (row["name"], row["order"]))]
     curves = sorted(curves, key=lambda curve: not curve[0]["default_rule"])
@@ -92,4 +63,13 @@ def _fractions(rows: list[dict[str, Any]], layout: Callable[..., str]) -> str:
             for level in levels
         ]
         body.append([_name(some[0]), *cells])
-    return layout(header, body)
+    return Cells(header, body, title)
+
+
+PAGE = Page("Sufficiency: PLCC with the whole image's prediction, by number of blocks kept", LEGEND, _section, _brief)
+FRACTION = Page(
+    "How much of an image is enough",
+    ("The smallest part of the blocks whose PLCC with the whole image's prediction is above the level.", *LEGEND),
+    lambda rows: [_fractions(rows)],
+    _fractions_brief,
+)

@@ -13,7 +13,7 @@ Shape suffixes: N images of the rank run, R columns, D resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,9 @@ class ScopeCorrelations:
     n_test: int  # images with a prediction and MOS, nothing zeroed
     with_score: Correlations
     with_mos: Correlations  # one more column: the original prediction
+    # Ranking and control: how many images have the halves of both, and on these the columns of the ranking's important
+    # and trivial half, then of the control's.
+    pairs: dict[tuple[str, str], tuple[int, tuple[int, int, int, int]]]
 
     def column(self, ranking: str, half: str) -> int:
         """The column of a ranking's ``important`` or ``trivial`` half."""
@@ -86,20 +89,48 @@ def correlate_zeroed(
             halves_NR = [
                 np.where((np.isfinite(pair).all(1) & np.isfinite(score_N))[:, None], pair, np.nan) for pair in halves_NR
             ]
-            x_NR = np.stack([pair[:, 0] for pair in halves_NR] + [pair[:, 1] for pair in halves_NR] + [score_N], axis=1)
+            pairs, restricted = _pairs(rankings, halves_NR)
+            columns = [pair[:, 0] for pair in halves_NR] + [pair[:, 1] for pair in halves_NR] + [score_N]
+            x_NR = np.stack(columns + restricted, axis=1)
             there_NR = np.isfinite(x_NR[:, : len(rankings)])
             has_mos_N = np.isfinite(mos_N)
             counts = there_NR.sum(0), (there_NR & has_mos_N[:, None]).sum(0)
-            counted.append((scope, model.model, rankings, *counts, int((has_mos_N & np.isfinite(score_N)).sum())))
+            n_test = int((has_mos_N & np.isfinite(score_N)).sum())
+            counted.append((scope, model.model, rankings, *counts, n_test, pairs))
             groups_N = units[scope].groups_N
             work += [(x_NR, score_N, groups_N, resampling), (x_NR, mos_N, groups_N, resampling)]
     results = list(mapper(correlate, work))
     found = {}
-    for (scope, name, rankings, n_R, n_mos_R, n_test), score, mos in zip(
+    for (scope, name, rankings, n_R, n_mos_R, n_test, pairs), score, mos in zip(
         counted, results[::2], results[1::2], strict=True
     ):
-        found[scope, name] = ScopeCorrelations(rankings, n_R, n_mos_R, n_test, score, mos)
+        found[scope, name] = ScopeCorrelations(rankings, n_R, n_mos_R, n_test, score, mos, pairs)
     return Correlated(units, found)
+
+
+def _pairs(
+    rankings: Sequence[str], halves: Sequence[NDArray[np.float64]]
+) -> tuple[dict[tuple[str, str], tuple[int, tuple[int, int, int, int]]], list[NDArray[np.float64]]]:
+    """Of every ranking with every control ``ScopeCorrelations.pairs``, and the columns that it needs besides.
+
+    ``halves`` are scores (N, 2) with the important and the trivial half zeroed, ranking by ranking. Only where the two
+    are of different images do they need columns of their own, of those that have both.
+    """
+    there = dict(zip(rankings, (np.isfinite(pair).all(1) for pair in halves), strict=True))
+    own = {ranking: (place, len(rankings) + place) for place, ranking in enumerate(rankings)}
+    pairs: dict[tuple[str, str], tuple[int, tuple[int, int, int, int]]] = {}
+    more: list[NDArray[np.float64]] = []
+    for ranking in (name for name in rankings if kind_of(name) != "control"):
+        for control in (name for name in rankings if kind_of(name) == "control"):
+            both_N = there[ranking] & there[control]
+            columns = own[ranking] + own[control]
+            if (there[ranking] != there[control]).any():
+                first = 2 * len(rankings) + 1 + len(more)
+                two = [halves[rankings.index(name)] for name in (ranking, control)]
+                more += [np.where(both_N, scores_N, np.nan) for pair in two for scores_N in pair.T]
+                columns = (first, first + 1, first + 2, first + 3)
+            pairs[ranking, control] = int(both_N.sum()), columns
+    return pairs, more
 
 
 def table1(
@@ -136,23 +167,30 @@ def table1_controls(run: Run, models: Sequence[Zeroed], correlated: Correlated) 
     rows = []
     for (scope, name), found in correlated.found.items():
         synthetic = run.synthetic or any(model.synthetic for model in models if model.model == name)
-        for ranking in found.rankings:
-            for control in CONTROLS:
-                if kind_of(ranking) == "control" or control not in found.rankings:
-                    continue
-                n = min(found.n_R[found.rankings.index(ranking)], found.n_R[found.rankings.index(control)])
-                row: dict[str, Any] = {"dataset": run.dataset, "run": run.key, "scope": scope, "model": name}
-                row |= {"ranking": ranking, "control": control, "n": int(n), "synthetic": synthetic}
-                for half in ("important", "trivial"):
-                    pair = found.column(ranking, half), found.column(control, half)
-                    row |= found.with_score.value(half, *pair) | found.with_mos.value(f"{half}_mos", *pair)
-                rows.append(row)
+        for (ranking, control), (n, columns) in found.pairs.items():
+            row: dict[str, Any] = {"dataset": run.dataset, "run": run.key, "scope": scope, "model": name}
+            row |= {"ranking": ranking, "control": control, "n": n, "synthetic": synthetic}
+            for half, pair in (("important", columns[::2]), ("trivial", columns[1::2])):
+                row |= found.with_score.value(half, *pair) | found.with_mos.value(f"{half}_mos", *pair)
+            rows.append(row)
     return table_of(rows, schema.TABLE1_CONTROLS)
 
 
 def kind_of(ranking: str) -> str:
-    """What a ranking is: rule, measure or control."""
-    return "control" if ranking.startswith("control_") else "rule" if ranking in RULES else "measure"
+    """What a ranking is: rule, measure, explanation or control."""
+    if ranking.startswith("control_"):
+        return "control"
+    if ranking in RULES:
+        return "rule"
+    return "explanation" if ranking.startswith(tuple(f"{m}_" for m in schema.EXPLANATIONS)) else "measure"
+
+
+def without_explanations(models: Sequence[Zeroed]) -> list[Zeroed]:
+    """The models without halves by explanations, which have a table of their own."""
+    return [
+        replace(model, halves={name: pair for name, pair in model.halves.items() if kind_of(name) != "explanation"})
+        for model in models
+    ]
 
 
 def _order(ranking: str) -> tuple[int, str]:
@@ -186,6 +224,8 @@ def _row(
         row |= found.with_mos.value("difference_mos", trivial, important)
         few = units.note() if units is not None else None
         notes += [few] if few and row["n"] else []
+        if 0 < row["n"] < max(found.n_R):
+            notes.append(f"{row['n']} of {max(found.n_R)} images")
         if not row["n"]:
             notes.append("no image of this scope has both halves zeroed")
         elif np.isnan(row["important"]) and np.isnan(row["trivial"]):

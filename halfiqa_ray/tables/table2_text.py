@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
-
-import pyarrow as pa
 
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.table2 import READINGS
-from halfiqa_ray.tables.writing import aligned_table, console_start, markdown_page, markdown_table, number
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, number
 
-TITLE = "Table II: matching degree of measures and important blocks, percent of images"
 LEGEND = (
     "n: blocks of an image's important half that are in the measure's high half. The paper's example reads n > T; its "
     "text can be read as n >= T.",
@@ -21,53 +17,43 @@ LEGEND = (
 )
 
 
-def markdown(table: pa.Table) -> str:
-    """A Markdown page of all data sets, runs, scopes and rules in a table of ``schema.TABLE2``."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        lines = []
-        for rule, group in groupby(rows, key=lambda row: row["rule"]):
-            some = list(group)
-            for reading in READINGS:
-                lines += [f"**{rule}{' (default rule)' * some[0]['default_rule']}, {reading}**", ""]
-                lines += [_pivot(some, reading, markdown_table, True), ""]
-        return "\n".join(lines)
-
-    return markdown_page(TITLE, LEGEND, table, section)
+def _section(rows: Rows) -> list[Part]:
+    return [
+        _pivot(some, reading, True, f"{rule}{' (default rule)' * some[0]['default_rule']}, {reading}")
+        for rule, some in _by_rule(rows).items()
+        for reading in READINGS
+    ]
 
 
-def console(table: pa.Table) -> str:
-    """For a terminal and one run: all images, the default rule in both readings and `score_change` in the first."""
-    rows = [row for row in table.to_pylist() if row["scope"] == ALL]
-    lines = console_start(TITLE, rows)
-    for rule, group in groupby(rows, key=lambda row: row["rule"]):
-        some = list(group)
-        if not some[0]["default_rule"] and rule != "score_change":
+def _brief(rows: Rows) -> list[Part]:
+    """All images, the default rule in both readings and `score_change` in the first."""
+    parts: list[Part] = []
+    for rule, some in _by_rule([row for row in rows if row["scope"] == ALL]).items():
+        default = some[0]["default_rule"]
+        if not default and rule != "score_change":
             continue
-        for reading in READINGS if some[0]["default_rule"] else READINGS[:1]:
-            about = f"{rule}{' (default rule)' * some[0]['default_rule']}, {reading}, {_images(some)}"
-            lines += ["", about, _pivot(some, reading, aligned_table, False)]
-    return "\n".join([*lines, "", *LEGEND])
+        for reading in READINGS if default else READINGS[:1]:
+            about = f"{rule}{' (default rule)' * default}, {reading}, {max(row['n'] for row in some)} images"
+            parts.append(_pivot(some, reading, False, about))
+    return parts
 
 
-def histogram_markdown(table: pa.Table) -> str:
-    """A Markdown page of a table of ``schema.MATCHING_HISTOGRAM``."""
-
-    def section(rows: list[dict[str, Any]]) -> str:
-        lines = []
-        for rule, group in groupby(rows, key=lambda row: row["rule"]):
-            by_name = {name: list(some) for name, some in groupby(group, key=lambda row: row["name"])}
-            first = next(iter(by_name.values()))
-            body = [[name, *(_percent(row["share"]) for row in some)] for name, some in by_name.items()]
-            body.append(["*chance*", *(_percent(row["chance"]) for row in first)])
-            header = ["", *(f"n = {row['matching_number']}" for row in first)]
-            lines += [f"**{rule}**", "", markdown_table(header, body), ""]
-        return "\n".join(lines)
-
-    return markdown_page("Matching numbers, percent of images", LEGEND, table, section)
+def _histogram(rows: Rows) -> list[Part]:
+    parts: list[Part] = []
+    for rule, some in _by_rule(rows).items():
+        by_name = {name: list(group) for name, group in groupby(some, key=lambda row: row["name"])}
+        first = next(iter(by_name.values()))
+        body = [[name, *(_percent(row["share"]) for row in each)] for name, each in by_name.items()]
+        body.append(["chance", *(_percent(row["chance"]) for row in first)])
+        parts.append(Cells(["", *(f"n = {row['matching_number']}" for row in first)], body, rule))
+    return parts
 
 
-def _pivot(rows: list[dict[str, Any]], reading: str, layout: Callable[..., str], full: bool) -> str:
+def _by_rule(rows: Rows) -> dict[str, Rows]:
+    return {rule: list(group) for rule, group in groupby(rows, key=lambda row: row["rule"])}
+
+
+def _pivot(rows: Rows, reading: str, full: bool, title: str) -> Cells:
     rows = [row for row in rows if row["reading"] == reading]
     by_name = {name: list(some) for name, some in groupby(rows, key=lambda row: row["name"])}
     first = next(iter(by_name.values()), [])
@@ -86,7 +72,7 @@ def _pivot(rows: list[dict[str, Any]], reading: str, layout: Callable[..., str],
         body += [
             [f"paper: {name}", *(number(v, 1) for v in values), "", "", said] for name, values in paper.TABLE2.items()
         ]
-    return layout(["", *thresholds, "n", "tied", "note"], body)
+    return Cells(["", *thresholds, "n", "tied", "note"], body, title)
 
 
 def _cell(row: dict[str, Any], full: bool) -> str:
@@ -99,5 +85,5 @@ def _percent(share: float | None, signed: bool = False) -> str:
     return "" if share is None else number(100 * share, 1, signed)
 
 
-def _images(rows: list[dict[str, Any]]) -> str:
-    return f"{max(row['n'] for row in rows)} images"
+PAGE = Page("Table II: matching degree of measures and important blocks, percent of images", LEGEND, _section, _brief)
+HISTOGRAM = Page("Matching numbers, percent of images", LEGEND, _histogram)

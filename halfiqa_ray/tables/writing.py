@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -12,11 +13,79 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from halfiqa_ray import schema, storage
+from halfiqa_ray.tables.reading import ALL
 
 NOTICE = (
     "SYNTHETIC DATA: these scores come from a formula, not from people. Nothing here says anything about human "
     "judgement or about a published data set."
 )
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table of texts under a title, which may be empty."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+
+Part = str | Cells  # a paragraph, or a table
+
+
+@dataclass(frozen=True)
+class Page:
+    """How a stored table is told to people; Markdown, the terminal and the report page differ in layout only.
+
+    ``section`` gives all that the rows of one run and scope say, ``brief`` the main things that all rows of a run say.
+    """
+
+    title: str
+    legend: Sequence[str]
+    section: Callable[[Rows], list[Part]]
+    brief: Callable[[Rows], list[Part]] = lambda rows: []
+
+    def markdown(self, table: pa.Table) -> str:
+        """A chapter for every run of a table, and in it a section for every scope."""
+        lines = [f"# {self.title}", "", *(f"- {line}" for line in self.legend)]
+        for (dataset, run), rows in groupby(table.to_pylist(), key=lambda row: (row["dataset"], row["run"])):
+            chapter = list(rows)
+            lines += ["", f"## {dataset}, run {run}", ""]
+            lines += [f"**{NOTICE}**", ""] if any(row["synthetic"] for row in chapter) else []
+            for scope, group in by_scope(chapter).items():
+                lines += [f"### {scope}", ""]
+                for part in self.section(group):
+                    if isinstance(part, Cells):
+                        lines += [f"**{part.title}**", ""] if part.title else []
+                        lines += [markdown_table(part.header, part.rows), ""]
+                    else:
+                        lines += [part, ""]
+        return "\n".join(lines)
+
+    def console(self, table: pa.Table) -> str:
+        """The main things of one run for a terminal."""
+        rows = table.to_pylist()
+        lines = [f"{self.title} - {rows[0]['dataset']}, run {rows[0]['run']}"] if rows else [self.title]
+        lines += [NOTICE] if any(row["synthetic"] for row in rows) else []
+        for part in self.brief(rows):
+            if isinstance(part, Cells):
+                lines += ["", *([part.title] if part.title else []), aligned_table(part.header, part.rows)]
+            else:
+                lines.append(part)
+        lines += ["", *self.legend] if self.legend else []
+        hidden = [scope for scope in by_scope(rows) if scope not in main_scopes(rows)]
+        return "\n".join(lines + ([f"Not shown here: {', '.join(hidden)} (the .md file has them)."] if hidden else []))
+
+
+def by_scope(rows: Rows) -> dict[str, Rows]:
+    """The rows of every scope, in the order of the table."""
+    return {scope: list(group) for scope, group in groupby(rows, key=lambda row: row["scope"])}
+
+
+def main_scopes(rows: Rows) -> dict[str, Rows]:
+    """Of `by_scope` all images and the test splits."""
+    return {scope: some for scope, some in by_scope(rows).items() if scope == ALL or scope.startswith("test")}
 
 
 def replace_rows(uri: str, fresh: pa.Table, keys: Sequence[str] = ("dataset", "run")) -> pa.Table:
@@ -89,26 +158,6 @@ def aligned_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
-
-
-def markdown_page(
-    title: str, legend: Sequence[str], table: pa.Table, section: Callable[[list[dict[str, Any]]], str]
-) -> str:
-    """A page with a chapter for every run of a table, and in it a section for every scope: the text of its rows."""
-    lines = [f"# {title}", "", *(f"- {line}" for line in legend)]
-    for (dataset, run), rows in groupby(table.to_pylist(), key=lambda row: (row["dataset"], row["run"])):
-        chapter = list(rows)
-        lines += ["", f"## {dataset}, run {run}", ""]
-        lines += [f"**{NOTICE}**", ""] if any(row["synthetic"] for row in chapter) else []
-        for scope, group in groupby(chapter, key=lambda row: row["scope"]):
-            lines += [f"### {scope}", "", section(list(group)), ""]
-    return "\n".join(lines)
-
-
-def console_start(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The first lines of a table of one run for a terminal."""
-    start = [f"{title} - {rows[0]['dataset']}, run {rows[0]['run']}"]
-    return start + ([NOTICE] if any(row["synthetic"] for row in rows) else [])
 
 
 def interval_cell(row: dict[str, Any], name: str, signed: bool = False) -> str:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from halfiqa_ray.data import photo_cache
-from halfiqa_ray.data.images import open_photo, resize
+from halfiqa_ray.data.images import Bounds, open_photo, read_photo, resize
 from halfiqa_ray.data.photo_cache import PhotoCache
 
 HEIGHT, WIDTH = 12, 16
@@ -24,13 +24,13 @@ def photos(tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     seen = []
-    monkeypatch.setattr(photo_cache, "open_photo", lambda uri, limit: seen.append(uri) or open_photo(uri, limit))
+    monkeypatch.setattr(photo_cache, "read_photo", lambda uri, *more: seen.append(uri) or read_photo(uri, *more))
     return seen
 
 
 @pytest.mark.parametrize(("slots", "expected_reads"), [(0, 12), (4, 4), (2, None)])
 def test_gives_the_resized_photos_in_order_and_keeps_what_fits(photos, reads, slots, expected_reads):
-    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, slots * HEIGHT * WIDTH * 3, threads=1)
+    cache = PhotoCache(photos, HEIGHT, WIDTH, Bounds(10**6), slots * HEIGHT * WIDTH * 3, threads=1)
     for _ in range(2):
         got = list(cache.batches(ORDER))
         for batch, places in zip(got, ORDER, strict=True):
@@ -46,7 +46,7 @@ def test_gives_the_resized_photos_in_order_and_keeps_what_fits(photos, reads, sl
 
 
 def test_changing_a_batch_does_not_change_the_cache(photos):
-    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
+    cache = PhotoCache(photos, HEIGHT, WIDTH, Bounds(10**6), 10**6)
     first, _ = next(cache.batches([np.array([0])]))
     before = first.copy()
     first[:] = 0
@@ -56,7 +56,7 @@ def test_changing_a_batch_does_not_change_the_cache(photos):
 def test_a_broken_photo_is_left_out_and_named_until_it_is_mended(photos, tmp_path):
     whole = (tmp_path / "2.png").read_bytes()
     (tmp_path / "2.png").write_bytes(b"nothing")
-    cache = PhotoCache(photos, HEIGHT, WIDTH, 10**6, 10**6)
+    cache = PhotoCache(photos, HEIGHT, WIDTH, Bounds(10**6), 10**6)
     got = list(cache.batches(ORDER))
     assert [readable.tolist() for _, readable in got] == [[True, True], [True, False], [True, True]]
     assert not got[1][0][1].any()

@@ -9,9 +9,8 @@ import pytest
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.data.manifest import folder
+from halfiqa_ray.data.manifest import folder, sample
 from halfiqa_ray.pipelines import measure, rank, zero
-from halfiqa_ray.pipelines.plan import sample
 from halfiqa_ray.stages.outputs import MEASURES_KEY, ZEROED_KEY
 from tests.stages.test_subsets import write_checkpoint, write_photos
 from tests.stages.test_zeroing import write_koncept

@@ -16,7 +16,7 @@ import pytest
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.data import splits
-from halfiqa_ray.data.images import decode
+from halfiqa_ray.data.images import Bounds, decode
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.problems import DataError
 from halfiqa_ray.data.spatial_information import spatial_information
@@ -66,7 +66,7 @@ def test_the_stage_alone(tmp_path):
     root = write_photos(tmp_path, "a.jpg")
     (root / "b.jpg").write_bytes(jpeg()[:200])
     rows = [{"image_id": name, "uri": str(root / name), "bytes": 1, "modified": 2} for name in ("a.jpg", "b.jpg")]
-    found = MeasureSpatialInformation(10**6)(pa.Table.from_pylist(rows))
+    found = MeasureSpatialInformation(Bounds(10**6))(pa.Table.from_pylist(rows))
     assert found.schema.equals(MEASURED)
     good, bad = found.to_pylist()
     assert good["spatial_information"] == spatial_information(decode(jpeg(), 10**6))

@@ -19,7 +19,7 @@ def test_flags_win_over_every_file():
 def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(reproduce, "ray_session", lambda settings: nullcontext())
-    for stage in ("prepare", "train", "rank"):
+    for stage in ("prepare", "train", "rank", "explain", "report"):
         module = getattr(reproduce, stage)
         monkeypatch.setattr(
             module,
@@ -32,11 +32,12 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
     datasets = [dataset for stage, dataset, *_ in ran if stage == "prepare"]
     assert datasets == {"demo": ["koniq10k-demo", "spaq-demo"], "paper": ["koniq10k", "spaq"]}[name]
     for number, dataset in enumerate(datasets):
-        part = ran[number * 7 : number * 7 + 7]
-        assert [stage for stage, *_ in part] == ["prepare", *["train"] * 5, "rank"]
+        part = ran[number * 8 : number * 8 + 8]
+        assert [stage for stage, *_ in part] == ["prepare", *["train"] * 5, "rank", "explain"]
         assert {found for _, found, *_ in part} == {dataset}
         assert [model for stage, _, model, _ in part if stage == "train"] == models
         assert part[-1][2] == "triq"
+    assert [stage for stage, *_ in ran[16:]] == ["report"]
     if name == "paper":
         assert [output for _, dataset, model, output in ran if model == "aihiqnet"] == ["levels", "score"]
     assert capsys.readouterr().out.count("rank, measure, zero, tables") == 4

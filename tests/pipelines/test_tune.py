@@ -20,6 +20,7 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import TuneSettings, parse
 from halfiqa_ray.models.training import EpochReport
 from halfiqa_ray.pipelines import tune
+from halfiqa_ray.pipelines.capacity import Capacity
 from halfiqa_ray.pipelines.search_space import SearchSpaceError, Trial, with_values
 from halfiqa_ray.pipelines.train_run import MACHINE, RunFolder, RunNameTaken
 from halfiqa_ray.pipelines.tune_run import Ended, TuneFolder, best_of, best_report, best_yaml, trials_table
@@ -136,7 +137,7 @@ def test_mistakes_are_told_before_ray_starts_and_leave_nothing(tmp_path, monkeyp
     ],
 )
 def test_what_can_never_run_at_the_same_time_is_told(train, concurrent, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(tune.ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    monkeypatch.setattr(tune, "capacity", lambda: Capacity(({"CPU": 4.0, "GPU": 1.0},)))
     settings = search_settings(tmp_path, train, concurrent=concurrent)
     if message is None:
         tune.check_budget(settings)

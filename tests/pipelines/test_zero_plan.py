@@ -61,9 +61,9 @@ def test_the_ranking_model_is_there_wherever_it_lies(output, tmp_path):
 
 def test_named_models_and_folders(output):
     other = str(output / "checkpoints" / "small" / "koncept" / "other")
-    assert find_checkpoints(plan_of(output, {"models": ["triq", other]}))[0].uri == other
+    assert find_checkpoints(plan_of(output), ["triq", other])[0].uri == other
     with pytest.raises(CheckpointError, match="swin_iqa"):
-        find_checkpoints(plan_of(output, {"models": ["swin_iqa"]}))
+        find_checkpoints(plan_of(output), ["swin_iqa"])
 
 
 def test_default_splits_and_rankings(output):

@@ -57,8 +57,8 @@ def test_portrait_photos_are_turned_when_asked(photos):
 def test_one_decode_gives_every_size(photos, monkeypatch):
     """Each photo is opened once; every size is that of a decode of its own; rows without zero work get no more."""
     opened = []
-    original = decode.open_photo
-    monkeypatch.setattr(decode, "open_photo", lambda uri, most: opened.append(uri) or original(uri, most))
+    original = decode.read_photo
+    monkeypatch.setattr(decode, "read_photo", lambda uri, *more: opened.append(uri) or original(uri, *more))
     work = pa.array([[{"model": 0, "ranking": None}], [{"model": 0, "ranking": None}], [], []], WORK)
     rows = Decode(32, 40, portrait="rotate", more=((32, 40), (20, 30), (48, 48)))(photos.append_column("zero", work))
     assert sorted(opened) == sorted(photos["uri"].to_pylist())

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.stages.work import Wanted, discard_other_halves, work, zeroed_rankings
+from halfiqa_ray.stages.work import Explainer, Wanted, discard_other_halves, work, zeroed_rankings
 
 MANIFEST = pa.table(
     {
@@ -41,9 +41,14 @@ def write_zeroed(folder, rankings, name="data-1"):
     storage.write_table(f"{folder}/{name}.parquet", pa.Table.from_pylist(rows, schema.ZEROED))
 
 
+def write_explained(folder, halves):
+    rows = [{"image_id": i, "method": m, "high_blocks": h} for i, some in halves.items() for m, h in some.items()]
+    storage.write_table(f"{folder}/data-1.parquet", pa.Table.from_pylist(rows))
+
+
 @pytest.fixture
 def folders(tmp_path):
-    return {name: str(tmp_path / name) for name in ("rank", "measures", "m0", "m1")}
+    return {name: str(tmp_path / name) for name in ("rank", "measures", "m0", "m1", "explained", "maps")}
 
 
 def wanted(folders, **changes):
@@ -98,11 +103,52 @@ def test_given_halves_are_asked_of_the_images_that_have_one(folders):
     assert rows[1]["halves"] == [{"ranking": "control_other", "half": 21}]
 
 
+def test_what_is_to_be_explained_and_drawn(folders):
+    """a lacks one method; b is there, with its maps; d is explained, but has no maps; c is not asked for."""
+    write_explained(folders["explained"], {"a": {"grad_cam": 7}, "b": {"grad_cam": 7, "lime": 9}, "d": {"lime": 3}})
+    storage.write_table(f"{folders['maps']}/data-1.parquet", pa.table({"image_id": ["b", "b"]}))
+    rows = work(
+        MANIFEST,
+        Wanted(
+            explainers=[Explainer(1, "triq", folders["explained"])],
+            methods=("grad_cam", "lime"),
+            explained_images=frozenset("abd"),
+            maps=folders["maps"],
+            mapped_images=frozenset("bd"),
+        ),
+    ).to_pylist()
+    assert [(row["image_id"], row["mapped"]) for row in rows] == [("a", False), ("d", True)]
+    assert rows[0]["explain"] == [{"model": 1, "method": "lime"}]
+    assert rows[1]["explain"] == [{"model": 1, "method": m} for m in ("grad_cam", "lime")]  # maps are of all of them
+    assert rows[1]["zero"] == []
+
+
+def test_halves_of_explanations_are_known_and_own_ones_asked_of_their_model_only(folders):
+    write_explained(folders["explained"], {"a": {"lime": 9}})
+    explainers = [Explainer(0, "triq", folders["explained"]), Explainer(1, "koncept", folders["maps"])]
+    [row] = work(
+        MANIFEST.slice(0, 1),
+        Wanted(
+            zeroed=[folders["m0"], folders["m1"]],
+            zeroed_images=frozenset("a"),
+            rankings=("lime_triq", "lime_koncept"),
+            own={"lime_koncept": 1},
+            explainers=explainers,
+            methods=("lime",),
+            explained_images=frozenset("a"),
+        ),
+    ).to_pylist()
+    assert row["explain"] == [{"model": 1, "method": "lime"}]
+    asked = [(0, None), (0, "lime_triq"), (1, None), (1, "lime_triq"), (1, "lime_koncept")]
+    assert [(w["model"], w["ranking"]) for w in row["zero"]] == asked
+    assert row["halves"] == [{"ranking": "lime_triq", "half": 9}]
+
+
 def test_nothing_left(folders):
     write_rank(folders["rank"], {i: {} for i in "abcd"})
     left = work(MANIFEST, Wanted(rank=folders["rank"], fill_rank=True))
     assert left.num_rows == 0
-    assert left.column_names[-4:] == ["rank", "measure", "zero", "halves"]
+    assert left.column_names[-6:] == ["rank", "measure", "mapped", "explain", "zero", "halves"]
 
 
 def test_rows_of_a_half_that_changed_are_discarded(folders):
@@ -110,10 +156,12 @@ def test_rows_of_a_half_that_changed_are_discarded(folders):
     write_zeroed(folders["m0"], {i: {None: 0, "control_other": 7, "level_plcc": 7} for i in "ab"})
     write_zeroed(folders["m0"], {"d": {"control_other": 7}}, "data-2")
     given = {"control_other": {"a": 21, "b": 7, "d": 7}}
-    assert discard_other_halves(folders["m0"], given) == 1
+    assert discard_other_halves(folders["m0"], given, {"b", "d"}) == 0
+    assert discard_other_halves(folders["m0"], given, {"a", "b", "d"}) == 1
     assert zeroed_rankings(folders["m0"]) == {
         "a": {None, "level_plcc"},
         "b": {None, "control_other", "level_plcc"},
         "d": {"control_other"},
     }
-    assert discard_other_halves(folders["m0"], given) == 0
+    assert discard_other_halves(folders["m0"], given, {"a", "b", "d"}) == 0
+    assert discard_other_halves(folders["m0"], {"control_other": {}}, {"b"}) == 1, "no half is another half, too"

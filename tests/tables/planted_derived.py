@@ -43,8 +43,13 @@ def measures(table, means, grid=Grid(3, 4), tied=None):
     return pa.concat_tables(parts)
 
 
-def zeroed(table, half, grid=Grid(3, 4), rankings=RANKINGS, share=0.9, noise=0.01, seed=0, single=False, where=None):
-    """Rows of ``schema.ZEROED`` for the images where `where` is true (default: the test split, or all)."""
+def zeroed(
+    table, half, grid=Grid(3, 4), rankings=RANKINGS, share=0.9, noise=0.01, seed=0, single=False, where=None, by=None
+):
+    """Rows of ``schema.ZEROED`` for the images where `where` is true (default: the test split, or all).
+
+    `by` maps rankings to important halves that are not the planted one.
+    """
     draw = np.random.default_rng(seed)
     ids = table["image_id"].to_pylist()
     inside = half[:, None] >> np.arange(grid.blocks) & 1
@@ -54,6 +59,7 @@ def zeroed(table, half, grid=Grid(3, 4), rankings=RANKINGS, share=0.9, noise=0.0
         "control_random": random_halves(grid, ids, 1).astype(int),
         "control_centre": np.full(len(ids), centre_half(grid)),
         "control_other": half[other_images(ids, ids, 1)],
+        **(by or {}),
     }
     wanted = [(None, "none", np.zeros(len(ids), int))]
     for ranking in rankings:

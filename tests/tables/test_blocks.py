@@ -91,7 +91,7 @@ def test_a_models_own_importance_is_its_change_and_is_named_where_it_is_missing(
     for model in ("koncept", "swin_iqa"):
         assert (found[model]["n"], found[model]["spearman"], found[model]["overlap"]) == (0, None, None)
         assert "no scores with single blocks zeroed" in found[model]["note"]
-    page = blocks_text.agreement_markdown(rows)
+    page = blocks_text.AGREEMENT.markdown(rows)
     assert "own zeroing importance" in page
     assert "SYNTHETIC DATA" in page
     assert "nan" not in page.replace("planted", "")
@@ -129,7 +129,7 @@ def test_the_table_answers_whether_importance_is_a_centre_bias(values, answer, w
     assert sum(important) == pytest.approx(6)
     assert [r["centre"] for r in rows] == CENTRE.astype(bool).tolist()
     assert [(r["row"], r["column"]) for r in rows][5] == (1, 1)
-    for page in (blocks_text.positions_markdown(found), blocks_text.bias_markdown(bias)):
+    for page in (blocks_text.POSITIONS.markdown(found), blocks_text.BIAS.markdown(bias)):
         assert "nan" not in page.replace("planted", "")
 
 
@@ -138,7 +138,7 @@ def test_a_rule_without_importance_has_no_answer():
     found, bias = positions(run_of(), images_of(20), [nothing], "level_plcc", RESAMPLING)
     assert {row["answer"] for row in bias.to_pylist()} == {"no images"}
     assert {row["important"] for row in found.to_pylist()} == {None}
-    assert "There is no importance to ask" in blocks_text.bias_console(bias)
+    assert "There is no importance to ask" in blocks_text.BIAS.console(bias)
 
 
 def test_the_sentence_warns_of_few_photos():
@@ -167,6 +167,6 @@ def test_interactions_stand_with_their_pair_and_distance():
     assert sum(row["pairs"] for row in rows.values()) == 66
     assert rows[1.414]["mean"] == pytest.approx(planted.mean() / 12)
     assert rows[1.0]["mean"] == 0
-    page = blocks_text.interaction_markdown(each).split("### train")[0]
+    page = blocks_text.INTERACTION.markdown(each).split("### train")[0]
     assert page.count(f"{planted.mean():+.2g}") == 2  # symmetric
-    assert "| 1.41 | 12 |" in blocks_text.distance_markdown(far)
+    assert "| 1.41 | 12 |" in blocks_text.DISTANCE.markdown(far)

@@ -49,6 +49,21 @@ def test_the_newest_measures_over_the_same_blocks_are_taken(ranked):
     assert [measure.name for measure in read_measures(str(output), run, images)[0]] == ["measure0"]
 
 
+def test_measures_of_photos_at_another_size_belong_to_the_ranking_at_that_size(tmp_path):
+    """Two checkpoints of two input sizes below one output: each has its own measures, whichever came last."""
+    table, half = planted.rows(40, GRID)
+    sizes = {"aaaa0000": [96, 128], "bbbb0000": [192, 256], "cccc0000": None}
+    for number, (key, size) in enumerate(sizes.items()):
+        planted.write(tmp_path, table, key=key, grid=GRID, size=size)
+        rows = planted_derived.measures(table, {f"measure{number}": planted_derived.means_of(half, GRID)}, GRID)
+        about = {"size": size, "measures": [f"measure{number}"], "created": f"2026-0{number + 1}-01T00:00:00+00:00"}
+        planted_derived.write_measures(tmp_path, rows, key, GRID, **about)
+    for number, key in enumerate(sizes):
+        run = find_run(str(tmp_path), "planted", key)
+        found, _ = read_measures(str(tmp_path), run, read_images(run))
+        assert [measure.name for measure in found] == [f"measure{number}"]
+
+
 def test_measures_of_another_grid_are_no_measures_and_halves_that_are_none_are_refused(ranked):
     output, table, half, run, images = ranked
     rows = planted_derived.measures(table, {"saliency": planted_derived.means_of(half, GRID)}, GRID)

@@ -69,7 +69,7 @@ def no_gaps(text):
 def test_all_tables_are_written_in_three_forms_and_say_that_data_are_synthetic(tmp_path):
     plant(tmp_path)
     text = write(tmp_path)
-    assert text.count("SYNTHETIC DATA") == 5  # Tables I and II, averaged measure, sufficiency, positions
+    assert text.count("SYNTHETIC DATA") == 6  # Tables I and II, averaged measure, sufficiency and fractions, positions
     for name, columns in COLUMNS.items():
         uri = tmp_path / "tables" / name
         table = pq.read_table(uri.with_suffix(".parquet"))

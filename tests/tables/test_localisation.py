@@ -7,7 +7,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import important_half
 from halfiqa_ray.statistics.binomial import binomial_interval
 from halfiqa_ray.tables.localisation import COLUMNS, localise, read_truth, verdict
-from halfiqa_ray.tables.localisation_text import console, markdown, sentence
+from halfiqa_ray.tables.localisation_text import page, sentence
 from halfiqa_ray.tables.writing import write_table
 from tests.tables import planted
 
@@ -151,14 +151,14 @@ def test_scopes_missing_rules_and_no_images():
     nothing = localise(rows, {}, GRID, resamples=20)
     assert {row["n"] for row in nothing.to_pylist()} == {0}
     for table in (found, nothing):
-        assert "nan" not in (console(table, "shapley") + markdown(table)).lower()
+        assert "nan" not in (page("shapley").console(table) + page("shapley").markdown(table)).lower()
 
 
 def test_text_and_files_say_that_data_are_synthetic(tmp_path):
     table = localise(rows_of(importance_of(damaged(30), 1)), damaged(30), GRID, dataset="d", run="r", resamples=20)
-    write_table(str(tmp_path), "localisation", table, markdown)
+    write_table(str(tmp_path), "localisation", table, page("shapley").markdown)
     for name in ("localisation.md", "localisation.csv"):
         assert "SYNTHETIC DATA" in (tmp_path / "tables" / name).read_text()
-    text = console(table, "shapley")
+    text = page("shapley").console(table)
     assert "SYNTHETIC DATA" in text
     assert text.count("shapley, test:") == 1

@@ -120,9 +120,9 @@ def test_a_scalar_head_leaves_level_plcc_blank_and_says_why(tmp_path):
     assert rows["level_plcc"]["trivial"] is rows["level_plcc"]["important_high"] is None
     assert "no quality levels" in rows["level_plcc"]["note"]
     assert rows["another image's half"]["note"].startswith("its half by score_change")
-    line = next(line for line in section2_text.console(section).splitlines() if line.startswith("level_plcc"))
+    line = next(line for line in section2_text.PAGE.console(section).splitlines() if line.startswith("level_plcc"))
     assert "no quality levels" in line
-    assert "nan" not in section2_text.console(section).lower() + section2_text.markdown(section).lower()
+    assert "nan" not in section2_text.PAGE.console(section).lower() + section2_text.PAGE.markdown(section).lower()
 
 
 def test_few_photos_are_said_and_one_gives_no_interval(tmp_path):
@@ -132,7 +132,7 @@ def test_few_photos_are_said_and_one_gives_no_interval(tmp_path):
         planted.write(tmp_path / str(photos), table, grid=grid)
         run = find_run(str(tmp_path / str(photos)), "planted")
         section = build.make_run_tables(run, resampling=Resampling(20)).section2
-        text = section2_text.console(section)
+        text = section2_text.PAGE.console(section)
         row = by_name(section)["score_change"]
         assert row["trivial"] is not None
         assert row["resampled_units"] == photos
@@ -191,6 +191,6 @@ def test_the_paper_and_the_difference_from_it_stand_in_the_rows_of_rules(tmp_pat
             assert row["important_minus_paper"] == pytest.approx(row["important"] - 0.67)
         else:
             assert row["paper_trivial"] is row["trivial_minus_paper"] is None
-    text = section2_text.console(section)
+    text = section2_text.PAGE.console(section)
     assert "0.97 / 0.67" in text
-    assert "SYNTHETIC" not in text + section2_text.markdown(section)
+    assert "SYNTHETIC" not in text + section2_text.PAGE.markdown(section)

@@ -167,8 +167,8 @@ def test_a_scalar_head_leaves_its_curve_blank(tmp_path):
     rows = rows_of(tables, name="level_plcc")
     assert {(row["n"], row["plcc"], row["plcc_mos"]) for row in rows} == {(0, None, None)}
     assert {row["note"] for row in rows} == {"no images with importance by this rule"}
-    text = sufficiency_text.console(tables["sufficiency"], tables["sufficient_fraction"])
-    text += sufficiency_text.markdown(tables["sufficiency"])
+    text = sufficiency_text.FRACTION.console(tables["sufficient_fraction"])
+    text += sufficiency_text.PAGE.markdown(tables["sufficiency"])
     assert "never" in text
     assert "No MOS." in text
     assert "nan" not in text.replace("planted", "")

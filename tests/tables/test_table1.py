@@ -144,7 +144,7 @@ def test_nothing_zeroed_at_all_is_said(tmp_path):
     (averaged,) = made["averaged_measure"].to_pylist()
     assert "jobs/zero.py" in averaged["note"]
     assert (averaged["important"], averaged["paper_important"], averaged["paper_trivial"]) == (None, 0.803, 0.885)
-    text = table1_text.table1_console(made["table1"]) + table1_text.averaged_console(made["averaged_measure"])
+    text = table1_text.TABLE1.console(made["table1"]) + table1_text.AVERAGED.console(made["averaged_measure"])
     assert "nan" not in text.lower().replace("planted", "")
 
 
@@ -188,7 +188,7 @@ def test_the_paper_is_told_with_its_data_set_and_never_compared_with_other_data(
     assert {row["test_minus_paper"] for row in rows} == {None}
     row = by_name(made["table1"])["koncept", "level_plcc"]
     assert row["paper_dataset"] == title
-    text = table1_text.table1_console(made["table1"])
+    text = table1_text.TABLE1.console(made["table1"])
     assert (f"paper on {title}" in text) == (title is not None)
     assert "less the paper's" not in text
     assert by_name(made["table1"])["koncept", "averaged_pixel"]["paper_important"] is None
@@ -212,7 +212,7 @@ def test_the_real_data_set_stands_beside_the_paper_with_its_difference(tmp_path)
         assert row[f"{name}_minus_paper"] == pytest.approx(row[name] - row[f"paper_{name}"])
     # The paper's numbers are of its test set.
     assert by_name(made["table1"], "all")["swin_iqa", "level_plcc"]["important_minus_paper"] is None
-    text = table1_text.table1_markdown(made["table1"])
+    text = table1_text.TABLE1.markdown(made["table1"])
     assert "less the paper's" in text
     assert "0.933; 0.804 / 0.782; 0.963 / 0.902" in text
     assert "SYNTHETIC" not in text
@@ -235,7 +235,7 @@ def test_the_averaged_measure_is_the_mean_over_the_models_that_are_there(planted
     assert "models: triq, aihiqnet" in rows["mean"]["note"]
     assert "without KonCept, DBCNN, Swin-IQA" in rows["mean"]["note"]
     assert rows["mean"]["important_minus_paper"] is None
-    assert "0.803 / 0.885" in table1_text.averaged_console(made["averaged_measure"])
+    assert "0.803 / 0.885" in table1_text.AVERAGED.console(made["averaged_measure"])
 
 
 def test_an_average_with_another_objectness_is_told(tmp_path):

@@ -124,7 +124,7 @@ def test_a_name_that_is_not_the_papers_is_told_and_has_no_number_of_the_papers(m
         elif row["name"] == "saliency" and row["reading"] == "n > T":
             assert row["paper"] == pytest.approx([1, 0.96, 0.692, 0.524, 0.378][row["threshold"] - 1])
         assert row["minus_paper"] is None
-    text = table2_text.console(made[3])
+    text = table2_text.PAGE.console(made[3])
     assert "KonIQ-10k and SPAQ together" in text
     assert "less the paper's" not in text
 
@@ -137,7 +137,11 @@ def test_thresholds_follow_the_number_of_blocks(tmp_path, grid, thresholds):
     assert sorted({row["threshold"] for row in table.to_pylist()}) == thresholds
     assert {row["paper"] for row in table.to_pylist()} == {None}
     assert max(row["matching_number"] for row in histogram.to_pylist()) == grid.blocks // 2
-    for page in (table2_text.console(table), table2_text.markdown(table), table2_text.histogram_markdown(histogram)):
+    for page in (
+        table2_text.PAGE.console(table),
+        table2_text.PAGE.markdown(table),
+        table2_text.HISTOGRAM.markdown(histogram),
+    ):
         assert "paper:" not in page
         assert "nan" not in page.replace("planted", "")
 
@@ -189,12 +193,12 @@ def test_data_sets_together_are_all_their_images(tmp_path):
     assert "objectness" not in {row["name"] for row in rows}
     # One of the two data sets is not what the paper's numbers are of.
     assert {row["minus_paper"] for row in made[0].to_pylist()} == {None}
-    assert "saliency less the paper's" in table2_text.console(made[2])
+    assert "saliency less the paper's" in table2_text.PAGE.console(made[2])
 
 
 def test_made_up_data_are_never_compared_with_the_paper(tmp_path):
     runs = [real(tmp_path, name, 30, i, ["saliency"], synthetic=True) for i, name in enumerate(("koniq10k", "spaq"))]
     table = table2(together(runs), "level_plcc", Resampling(20, 1))[0]
     assert {row["minus_paper"] for row in table.to_pylist()} == {None}
-    assert "SYNTHETIC DATA" in table2_text.console(table)
-    assert "SYNTHETIC DATA" in table2_text.markdown(table)
+    assert "SYNTHETIC DATA" in table2_text.PAGE.console(table)
+    assert "SYNTHETIC DATA" in table2_text.PAGE.markdown(table)

@@ -1,0 +1,172 @@
+"""Photos from bytes to pixels, within bounds, and the same on every machine with the same decoder: Pillow and numpy.
+
+What decoding means here:
+
+- the content decides the format, not the file's name; the formats are ``FORMATS``;
+- the number of pixels is checked against the bound before any of them is decoded; then every pixel is decoded at
+  full size (no reduced JPEG decoding: its result depends on the photo's size in steps of 1/2, 1/4, 1/8);
+- the EXIF orientation is applied; of an animation, or of a file of several pages, the first counts;
+- transparent pixels are laid over white, as a page would show them; 16-bit values keep their high byte (so that 16-bit
+  grey and 16-bit RGB agree); CMYK and YCbCr are converted by Pillow's plain formulas, CIELAB by LittleCMS to sRGB;
+  embedded colour profiles are not applied; 32-bit integers and floats have no defined range and are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]  # height, width
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .avif .jp2 .ppm .pgm .pnm".split()  # noqa: SIM905
+)
+ORIENTATION_TAG = 0x0112
+
+# Pillow warns of pictures that our own bound below allows or is about to refuse, and of damage that raises below.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+class ImageError(ValueError):
+    """A photo that cannot be used: ``kind`` is a short name (`KINDS`), the text says what is wrong."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return type(self), (self.kind, str(self))
+
+
+KINDS = {
+    "missing_photo": "there is no such photo",
+    "unreadable_photo": "the storage did not give the photo's bytes",
+    "not_a_file": "it is a pipe, a socket or a device, no file",
+    "empty_photo": "the file holds no bytes",
+    "not_a_photo": "the content is no picture in a format that is read",
+    "broken_photo": "the picture is truncated or damaged",
+    "too_many_pixels": "the photo is larger than data.maximum_pixels",
+    "unsupported_photo": "the pixel type has no defined meaning as a photo",
+    "decoder_out_of_memory": "decoding it takes more memory than data.decode_bytes",
+    "decoder_too_slow": "decoding it takes longer than data.decode_seconds",
+    "decoder_died": "it kills the process that decodes it",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a photo: its pixels at every one of ``sizes``; None is the photo's own size.
+
+    With ``turned``, a photo higher than wide is turned a quarter to the left first.
+    """
+
+    maximum_pixels: int
+    sizes: Sequence[Size | None] = (None,)
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo: its own height and width, and uint8 (H, W, 3) at every size that was wanted, in their order."""
+
+    height: int
+    width: int
+    pixels: Sequence[Pixels]
+
+
+def decode_at(data: bytes, wanted: Wanted) -> Photo:
+    """Decode one photo and resize it. Raises ImageError as `decode` does."""
+    pixels = decode(data, wanted.maximum_pixels)
+    height, width = pixels.shape[:2]
+    if wanted.turned and height > width:
+        pixels = np.ascontiguousarray(np.rot90(pixels))
+    return Photo(height, width, [pixels if size is None else resize(pixels, *size) for size in wanted.sizes])
+
+
+def decode(data: bytes, maximum_pixels: int) -> Pixels:
+    """Decode one photo: RGB uint8 (height, width, 3), EXIF orientation applied.
+
+    Raises ImageError when it is empty, unknown, truncated, of more than ``maximum_pixels`` pixels, or of a pixel
+    type without a defined range. Its text never depends on anything but the bytes.
+    """
+    if not data:
+        raise ImageError("empty_photo", "the file is empty")
+    if Image.MAX_IMAGE_PIXELS is not None and maximum_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = maximum_pixels  # Pillow's own bound, for the whole process, must not be the lower one
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > maximum_pixels:
+                raise ImageError(
+                    "too_many_pixels",
+                    f"{width} x {height} = {width * height:,} pixels, more than the {maximum_pixels:,} allowed "
+                    "(data.maximum_pixels)",
+                )
+            image.load()
+            # Asked for only now: loading a TIFF turns it and takes the tag away.
+            return _turn(_to_rgb(image), _orientation(image))
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError("not_a_photo", f"not a picture in a format that is read (it begins {data[:8]!r})") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_many_pixels", f"more than the {maximum_pixels:,} pixels allowed") from error
+    except Exception as error:  # decoders raise many types on damaged bytes, and none of them is our bug
+        raise ImageError("broken_photo", _plain(error)) from error
+
+
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """RGB uint8 (H, W, 3) to (height, width, 3): bilinear with the filter widened when shrinking (no aliasing)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        high_byte = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(high_byte[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ImageError("unsupported_photo", f"its pixels are 32-bit numbers (mode {image.mode}) without a range")
+    if image.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
+        return np.asarray(converted)
+    if image.has_transparency_data:
+        over_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return np.asarray(over_white.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a broken EXIF block does not spoil the picture: viewers show it as it is stored
+        return 1
+
+
+def _turn(pixels: Pixels, orientation: int) -> Pixels:
+    """The upright picture, by the meaning of EXIF orientations 2 to 8; any other value means upright."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _plain(error: Exception) -> str:
+    """Pillow's words without the object addresses that would make each message unique."""
+    words = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error)).strip()
+    return words or type(error).__name__
