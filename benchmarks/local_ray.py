@@ -28,6 +28,20 @@ HEAD_NODE_ID = "f" * 51 + "00000"  # as the fake provider counts its nodes
 HEAD_TYPE = "ray.head.default"
 READY_SECONDS = 120
 OBJECT_STORE = 120 << 20
+# One more node, as Ray's own tests add them: on loopback `ray start --address` refuses.
+NODE = """
+import signal, sys
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+
+address, cpus, store, ip = sys.argv[1:]
+ports = {"min_worker_port": 0, "max_worker_port": 0, "node_manager_port": 0, "dashboard_agent_listen_port": 0}
+where = {"gcs_address": address, "redis_address": address, "node_ip_address": ip, "include_log_monitor": False}
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+node = Node(RayParams(num_cpus=float(cpus), object_store_memory=int(store), **ports, **where), head=False)
+print("started", flush=True)
+signal.pause()
+"""
 # What Ray's configuration files must have, though it is empty here: without it the autoscaler dies in silence.
 EMPTY: dict[str, Any] = {
     "docker": {},
@@ -109,28 +123,29 @@ def local_ray(
 
 
 @contextmanager
-def add_nodes(head: LocalRay, count: int, cpus: float, *arguments: str) -> Iterator[None]:
-    """So many more nodes of this machine for the length of a ``with`` block; ``arguments`` as of `ray start`."""
-    command = [
-        *(head.ray, "start", "--block", "--disable-usage-stats"),
-        *(f"--address={head.address}", f"--node-ip-address={LOOPBACK}", f"--num-cpus={cpus:g}"),
-        *(f"--object-store-memory={OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"),
-        *("--dashboard-agent-listen-port=0", "--include-log-monitor=False", *arguments),
-    ]
+def add_nodes(head: LocalRay, count: int, cpus: float, hidden: Path | None = None) -> Iterator[None]:
+    """So many more nodes of this machine for the length of a ``with`` block.
+
+    In place of the folder ``hidden`` they see an empty one of their own, as other machines would (Linux, as root).
+    """
+    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)] if hidden else []
+    python = str(Path(head.ray).with_name("python"))
+    command = [*hide, python, "-c", NODE, head.address, f"{cpus:g}", str(OBJECT_STORE), LOOPBACK]
     processes = []
     try:
-        for number in range(count):
-            with (head.folder / f"node-{number}.log").open("w") as log:
-                output: Any = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+        for _ in range(count):
+            log = head.folder / f"node-{free_port()}.log"
+            with log.open("w") as file:
+                output: Any = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
                 processes.append(subprocess.Popen(command, env=head.environment, **output))
-            _wait_for(processes[-1], head.folder / f"node-{number}.log", "Ray runtime started")
+            _wait_for(processes[-1], log, "started")
         yield
     finally:
         for process in processes:
             process.terminate()
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(20)
 
 
 @contextmanager

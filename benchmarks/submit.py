@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,12 @@ from halfiqa_ray.stages.parts import finished_ids
 BUCKET = "s3://demo"
 DATASET = "koniq10k-demo"
 CHECKPOINT = f"{BUCKET}/checkpoints/{DATASET}/triq/default"
-RANK = f"--rank.zero false --rank.measure false --rank.tables false --rank.checkpoint {CHECKPOINT}"
+PHOTOS = f"{BUCKET}/data/koniq10k"
+DATA = f"--config configs/demo.yaml --data.root {PHOTOS} --data.split_file {PHOTOS}/split.csv"
+RANK = f"{DATA} --rank.checkpoint {CHECKPOINT} --rank.zero false --rank.measure false --rank.tables false"
 MANIFEST = f"manifest/dataset={DATASET}/manifest.parquet"
+# Of Ray's command line only how a job ended is shown, and nothing of its core's warnings.
+RAYS_OWN = re.compile(r"(INFO|WARNING) \w+\.py:\d+ -- |SUCC .* -- (-+$|Job .* submitted)|\[\d{4}-\d\d-\d\d ")
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\s+")
 
 
@@ -51,14 +56,12 @@ def s3_server(demo: Path) -> Iterator[dict[str, str]]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         os.environ.update(environment)
-        import boto3
-
-        client = boto3.client("s3")
+        bucket = f"{environment['AWS_ENDPOINT_URL']}/{BUCKET.removeprefix('s3://')}"
         for _ in range(100):
             try:
-                client.create_bucket(Bucket=BUCKET.removeprefix("s3://"))
+                urllib.request.urlopen(urllib.request.Request(bucket, method="PUT"))
                 break
-            except Exception:  # it is starting
+            except OSError:  # it is starting
                 time.sleep(0.3)
         for below in ("data/koniq10k", f"checkpoints/{DATASET}/triq/default"):
             for file in (demo / below).rglob("*"):
@@ -92,20 +95,15 @@ class Transcript:
         )
         told = [NOISE.sub("", line).rstrip() for line in ran.stdout.splitlines()]
         for line in told:
-            if line and not re.match(
-                r"(-{5}|Next steps|Query the|ray job|Request the|Tailing|Job submission)|\s+ray ", line
-            ):
+            if line and not RAYS_OWN.match(line):
                 self.lines.append(f"          {line}")
         self.say(f"exit code {ran.returncode}")
         return ran.returncode, "\n".join(told), time.monotonic() - started
 
 
-def submit(job: str, more: str, output: str, working_dir: str = "--working-dir .", name: str = "") -> str:
-    """The command line that submits a job over the demo's data in S3."""
-    named = f"--submission-id {name} " if name else ""
-    photos = f"{BUCKET}/data/koniq10k"
-    data = f"--config configs/demo.yaml --data.root {photos} --data.split_file {photos}/split.csv --output {output}"
-    return f"ray job submit {named}{working_dir} -- python jobs/{job}.py {data} {more}".rstrip()
+def submit(job: str, flags: str, output: str, name: str, brought: str = "--working-dir .") -> str:
+    """The command line that submits a job; ``brought`` is what it brings along, and how it is waited for."""
+    return f"ray job submit --submission-id {name} {brought} -- python jobs/{job}.py {flags} --output {output}"
 
 
 def exact_code(head: LocalRay, name: str) -> str:
@@ -125,13 +123,14 @@ def rank_rows(output: str) -> pa.Table:
     return rows.replace_schema_metadata(None)
 
 
-def stopped_and_resumed(told: Transcript, head: LocalRay, photos: int) -> None:
-    """A job stopped in the middle, submitted again, and compared with one that was left alone."""
-    rank = f"{RANK} --rank.limit {photos} --rank.rows_per_file 8"
-    stopped, alone = f"{BUCKET}/stopped", f"{BUCKET}/alone"
-    for output in (stopped, alone):
-        storage.write_bytes(f"{output}/{MANIFEST}", storage.read_bytes(f"{BUCKET}/results/{MANIFEST}"))
-    told.type(submit("rank", rank, stopped, "--no-wait --working-dir .", "rank-stopped"), head)
+def stopped_and_resumed(told: Transcript, head: LocalRay, flags: str, outputs: tuple[str, str], photos: int) -> None:
+    """A rank job stopped in the middle, submitted again, and compared with one that was left alone.
+
+    ``outputs`` hold the same manifest, of so many photos or more, and nothing else.
+    """
+    stopped, alone = outputs
+    rank = f"{flags} --rank.limit {photos} --rank.rows_per_file 8"
+    told.type(submit("rank", rank, stopped, "rank-stopped", "--no-wait --working-dir ."), head)
     folder = None
     while folder is None or len(finished_ids(folder)) < photos // 4:
         time.sleep(0.2)
@@ -139,15 +138,16 @@ def stopped_and_resumed(told: Transcript, head: LocalRay, photos: int) -> None:
             folder = files[0].rsplit("/", 1)[0]
     told.type("ray job stop rank-stopped", head)
     status = exact_code(head, "rank-stopped")
-    [record] = storage.list_files(f"{stopped}/runs", ".json")
+    record = storage.list_files(f"{stopped}/runs", ".json")[-1]
     before = rank_rows(stopped)
     told.say(
         f"JobSubmissionClient: {status}; the run record says {storage.read_json(record)['status']!r}; "
         f"{before.num_rows} of {photos} rows are in whole files"
     )
     assert 0 < before.num_rows < photos
-    told.type(submit("rank", rank, stopped, name="rank-again"), head)
-    told.type(submit("rank", rank, alone, name="rank-alone"), head)
+    for output, name in ((stopped, "rank-again"), (alone, "rank-alone")):
+        code, text, _ = told.type(submit("rank", rank, output, name), head)
+        assert code == 0, text
     same = rank_rows(stopped).equals(rank_rows(alone))
     told.say(f"rows of the stopped and resumed run and of the undisturbed one: {'equal' if same else 'DIFFERENT'}")
     assert same
@@ -156,30 +156,33 @@ def stopped_and_resumed(told: Transcript, head: LocalRay, photos: int) -> None:
 
 def core(told: Transcript, head: LocalRay, photos: int) -> None:
     """Submit, fail, stop, resume."""
-    told.type(submit("prepare", "", f"{BUCKET}/results", name="prepare"), head)
+    output = f"{BUCKET}/results"
+    told.type(submit("prepare", DATA, output, "prepare"), head)
     told.say(f"JobSubmissionClient: {exact_code(head, 'prepare')}")
     rank = f"{RANK} --rank.limit 48"
-    code, text, _ = told.type(submit("rank", rank, f"{BUCKET}/results", name="rank"), head)
+    code, text, _ = told.type(submit("rank", rank, output, "rank"), head)
     told.say(f"JobSubmissionClient: {exact_code(head, 'rank')}")
     assert code == 0
     assert "photos scored: 48 of 48" in text
-    code, text, _ = told.type(submit("rank", f"{rank} --compute.device cuda", f"{BUCKET}/results", name="no-gpu"), head)
+    code, text, _ = told.type(submit("rank", f"{rank} --compute.device cuda", output, "no-gpu"), head)
     told.say(f"JobSubmissionClient: {exact_code(head, 'no-gpu')} (2: a mistake in the settings, or what cannot be had)")
     assert code == 1
     assert "the cluster has 0 GPUs" in text
     assert exact_code(head, "no-gpu") == "FAILED 2"
-    stopped_and_resumed(told, head, photos)
+    outputs = f"{BUCKET}/stopped", f"{BUCKET}/alone"
+    for each in outputs:
+        storage.write_bytes(f"{each}/{MANIFEST}", storage.read_bytes(f"{output}/{MANIFEST}"))
+    stopped_and_resumed(told, head, RANK, outputs, photos)
 
 
 def with_its_packages(told: Transcript, head: LocalRay) -> None:
     """The same job on nodes that have Ray only, twice: packages are installed for the first one."""
-    brought = "--working-dir . --runtime-env cluster/runtime_env.yaml"
-    rank = f"{RANK} --rank.limit 24"
     took = []
     for name in ("first", "second"):
-        code, text, seconds = told.type(
-            submit("rank", rank, f"{BUCKET}/results-{name}", brought, f"brought-{name}"), head
-        )
+        output = f"{BUCKET}/{name}"
+        storage.write_bytes(f"{output}/{MANIFEST}", storage.read_bytes(f"{BUCKET}/results/{MANIFEST}"))
+        brought = "--working-dir . --runtime-env cluster/runtime_env.yaml"
+        code, text, seconds = told.type(submit("rank", f"{RANK} --rank.limit 24", output, name, brought), head)
         assert code == 0, text
         took.append(seconds)
     told.say(f"with cluster/runtime_env.yaml: {took[0]:.0f} s at first use, {took[1]:.0f} s at the second")
@@ -192,9 +195,6 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         with local_ray(4, environment=environment) as head:
             core(told, head, options.photos)
         if options.ray:
-            for name in ("first", "second"):
-                prepared = storage.read_bytes(f"{BUCKET}/results/{MANIFEST}")
-                storage.write_bytes(f"{BUCKET}/results-{name}/{MANIFEST}", prepared)
             with local_ray(4, environment=environment, ray=options.ray) as head:
                 with_its_packages(told, head)
     lines = [line.replace(options.ray or "\0", "ray") for line in told.lines]

@@ -455,7 +455,7 @@ class ReportSettings(Section):
     count: int = Field(3, ge=1, description="How many images the figures show when none are named.")
     page: bool = Field(True, description="Make the page, report/index.html.")
     photos: int = Field(200, ge=1, description="Photos of each data set in the page's gallery and block explorer.")
-    thumbnail: int = Field(320, ge=32, le=2048, description="Longest side of a photo in the page, pixels.")
+    thumbnail: int = Field(400, ge=32, le=2048, description="Longest side of a photo in the page, pixels.")
     export: Literal["none", "shown", "all"] = Field(
         "none", description="Write photos with their important and trivial half as image files below figures/halves/."
     )
@@ -484,6 +484,9 @@ class Settings(Section):
     output: str = Field("results", description="Folder or URI under which every result is written.")
     seed: int = Field(1, ge=0, description="The one seed; all randomness comes from it.")
     strict: bool = Field(False, description="Any row or photo with a problem makes the job fail (exit code 1).")
+    force: bool = Field(
+        False, description="Take a folder of results from another job that seems to be still at work on it."
+    )
     data: DataSettings = Field(DataSettings(), description="The photos and their scores.")
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")

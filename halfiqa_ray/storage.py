@@ -11,6 +11,7 @@ An object store that fails for a moment is asked again by its client; one that c
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -86,8 +87,17 @@ def exists(uri: str) -> bool:
 def list_files(uri: str, suffix: str = "", recursive: bool = False) -> list[str]:
     """URIs of the files below a folder whose names end in ``suffix``, sorted; [] when there is no such folder.
 
-    Names that start with ``.`` or ``_`` are unfinished or private and left out.
+    Names that start with ``.`` or ``_`` are unfinished or private and left out. Listing takes a while, and a job may be
+    merging files meanwhile: it writes the one before it deletes the many. So the folder is listed until nothing has
+    gone from it, which no merged file can then be missing from.
     """
+    files = _list_once(uri, suffix, recursive)
+    while set(files) - set(again := _list_once(uri, suffix, recursive)):
+        files = again
+    return again
+
+
+def _list_once(uri: str, suffix: str, recursive: bool) -> list[str]:
     with opened(uri) as (store, path):
         base = uri.rstrip("/")
         infos = store.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=recursive))
@@ -125,6 +135,11 @@ def write_bytes(uri: str, data: bytes) -> None:
                     stream.flush()
                     os.fsync(stream.fileno())
                 unfinished.replace(target)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    told = f"{os.strerror(error.errno)}; free some and run the same command again: what is done stays"
+                    raise OSError(error.errno, told, path) from None
+                raise
             finally:
                 unfinished.unlink(missing_ok=True)
             return

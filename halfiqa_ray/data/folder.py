@@ -5,7 +5,7 @@ from __future__ import annotations
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data.manifest import Listing, Row
 from halfiqa_ray.data.photos import find_photos
-from halfiqa_ray.data.problems import Problem
+from halfiqa_ray.data.problems import KINDS, Problem
 
 
 def read(settings: DataSettings) -> Listing:
@@ -22,7 +22,9 @@ def read(settings: DataSettings) -> Listing:
     unusable = (
         ("leaves_root", index.leaving, f"a symbolic link that leads out of {index.root}: set data.root to its target"),
         ("missing_photo", index.dangling, "a symbolic link to nothing"),
+        ("not_a_file", index.special, KINDS["not_a_file"]),
         ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),
+        ("unreadable_folder", index.unreadable, "the folder may not be listed: its photos are left out"),
     )
     for kind, paths, message in unusable:
         for path in sorted(paths):
@@ -30,4 +32,8 @@ def read(settings: DataSettings) -> Listing:
     if index.other:
         kinds = ", ".join(f"{suffix or 'no extension'} {count:,}" for suffix, count in index.other.most_common(8))
         listing.notes.append(f"{index.other.total():,} files are no photos by their extension: {kinds}")
+    if index.hidden:
+        listing.notes.append(f"{index.hidden:,} files and folders are hidden (their name begins with a dot): left out")
+    if index.circles:
+        listing.notes.append(f"{index.circles:,} links lead to a folder that they lie in: not followed")
     return listing

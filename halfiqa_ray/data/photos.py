@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pyarrow import fs as pafs
 
@@ -35,8 +36,12 @@ class PhotoIndex:
     photos: dict[str, Photo]
     leaving: frozenset[str] = frozenset()  # photos and folders that symbolic links lead out of the root
     dangling: frozenset[str] = frozenset()  # symbolic links to nothing
+    special: frozenset[str] = frozenset()  # pipes, sockets and devices with the name of a photo
     misnamed: frozenset[str] = frozenset()  # names that are not UTF-8, with \\x.. in place of the odd bytes
+    unreadable: frozenset[str] = frozenset()  # folders that may not be listed
     other: Counter[str] = field(default_factory=Counter)  # files that are no photos, by extension
+    hidden: int = 0  # files and folders whose name begins with a dot
+    circles: int = 0  # links to a folder that they lie in
 
     def uri(self, image_id: str) -> str:
         """Where to read a photo."""
@@ -125,7 +130,10 @@ def _remote(root: str) -> PhotoIndex:
     start = len(base.rstrip("/")) + 1
     for info in sorted(infos, key=lambda info: info.path):
         path = info.path[start:]
-        if info.type != pafs.FileType.File or any(part.startswith(".") for part in path.split("/")):
+        if info.type != pafs.FileType.File:
+            continue
+        if any(part.startswith(".") for part in path.split("/")):
+            index.hidden += 1
             continue
         if _is_photo(path):
             changed = info.mtime or datetime.fromtimestamp(0, UTC)
@@ -139,52 +147,64 @@ def _local(root: str) -> PhotoIndex:
     if not Path(root).is_dir():
         raise FileNotFoundError("there is no such folder")
     index = PhotoIndex(root, {})
-    leaving, dangling, misnamed = set(), set(), set()
-    for path, entry in _walk(root, "", (os.path.realpath(root),)):
-        if not _is_utf8(path):
-            misnamed.add(os.fsencode(path).decode(errors="backslashreplace"))
-        elif entry.is_symlink() and not _inside(os.path.realpath(entry.path), os.path.realpath(root)):
-            if entry.is_dir() or _is_photo(path):
-                leaving.add(path)
-        elif not entry.is_file():
-            dangling.add(path)
-        elif _is_photo(path):
-            status = entry.stat()
+    found: dict[str, set[str]] = defaultdict(set)
+    for path, what in _walk(root, "", (os.path.realpath(root),)):
+        name = os.fsencode(path).decode(errors="backslashreplace")  # the path itself, but for bytes that are not UTF-8
+        if what in ("hidden", "circle", "unreadable", "leaving"):
+            found[str(what)].add(name)
+        elif not _is_photo(path):
+            index.other[posixpath.splitext(name)[1].lower()] += 1
+        elif name != path:
+            found["misnamed"].add(name)
+        elif isinstance(what, os.DirEntry):
+            status = what.stat()
             index.photos[path] = Photo(status.st_size, status.st_mtime_ns)
         else:
-            index.other[posixpath.splitext(path)[1].lower()] += 1
-    index.leaving, index.dangling = frozenset(leaving), frozenset(filter(_is_photo, dangling))
-    index.misnamed = frozenset(filter(_is_photo, misnamed))
+            found[what].add(path)
+    for kind in ("leaving", "dangling", "special", "misnamed", "unreadable"):
+        setattr(index, kind, frozenset(found[kind]))
+    index.hidden, index.circles = len(found["hidden"]), len(found["circle"])
     return index
 
 
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+What = Literal["hidden", "leaving", "circle", "dangling", "special", "unreadable"]
 
 
-def _walk(root: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything below a folder that is not itself a folder to descend into, in a fixed order.
+def _walk(root: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str] | What]]:
+    """Everything below a folder, in a fixed order: files as they are, and the names of all else with what it is.
 
-    Links to folders are followed inside the root, but never to a folder above (a circle).
+    Links to folders are followed inside the root, but never to a folder above (a circle). Raises OSError when the root
+    itself cannot be listed.
     """
-    with os.scandir(os.path.join(root, below)) as found:  # noqa: PTH118  # scandir spares a status call a file
-        entries = sorted(found, key=lambda entry: entry.name)
+    try:
+        with os.scandir(os.path.join(root, below)) as found:  # noqa: PTH118  # scandir spares a status call a file
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        if not below:
+            raise
+        yield below, "unreadable"
+        return
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
         path = posixpath.join(below, entry.name)
-        if not entry.is_dir():
-            yield path, entry
+        if entry.name.startswith("."):
+            yield path, "hidden"
             continue
-        real = os.path.realpath(entry.path) if entry.is_symlink() else posixpath.join(above[-1], entry.name)
-        if not _inside(real, above[0]):
-            yield path, entry
-        elif real not in above:
+        try:
+            linked, folder, file = entry.is_symlink(), entry.is_dir(), entry.is_file()
+            if not (folder or file):
+                entry.stat()
+        except OSError:  # a link to nothing, or to itself
+            yield path, "dangling"
+            continue
+        real = os.path.realpath(entry.path) if linked else posixpath.join(above[-1], entry.name)
+        if linked and not _inside(real, above[0]):
+            yield path, "leaving" if folder or _is_photo(path) else entry
+        elif folder and real in above:
+            yield path, "circle"
+        elif folder:
             yield from _walk(root, path, (*above, real))
+        else:
+            yield path, entry if file else "special"
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -14,6 +14,7 @@ KINDS = {
     **images.KINDS,
     "leaves_root": "the name leads out of data.root",
     "bad_name": "the file's name is not UTF-8",
+    "unreadable_folder": "the folder may not be listed",
     "duplicate_name": "the photo is named more than once",
     "ambiguous_name": "the name fits several photos, or several names fit the photo",
     "bad_columns": "the row has the wrong number of columns",

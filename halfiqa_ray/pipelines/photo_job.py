@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from halfiqa_ray import schema
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.explain_plan import ExplainPlan
+from halfiqa_ray.pipelines.lock import locked
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
 from halfiqa_ray.pipelines.photo_stream import Stream, error_columns, passes
 from halfiqa_ray.pipelines.plan import Plan
@@ -47,7 +49,15 @@ class PhotoJob:
     explain: ExplainPlan | None = None
 
     def run(self) -> pa.Table:
-        """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished."""
+        """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished.
+
+        Raises FolderBusy when another job works on the same folders.
+        """
+        folders = [output.folder for output in self._outputs(self.ranks, explains=True)]
+        with locked(folders, self.name, self.plan.settings.force) as check_locks:
+            return self._run(check_locks)
+
+    def _run(self, check_locks: Callable[[], None]) -> pa.Table:
         self._discard_stale()
         todo = self.todo(after=False)
         scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
@@ -56,10 +66,10 @@ class PhotoJob:
             with self.record.timed("score"):
                 self._stream(todo, scorers, f"photos {_DONE[self.name]}")
         with self.record.timed("compact"):
-            self._compact()
+            self._compact(check_locks)
         unfinished = set(self.todo(after=False)["image_id"].to_pylist())
         if self.zero and self.zero.after:
-            unfinished |= self._second_pass(self.zero, scorers)
+            unfinished |= self._second_pass(self.zero, scorers, check_locks)
         ids = set(self.rows["image_id"].to_pylist())
         failed = settle_errors(self.errors, ids - unfinished)
         forget(marks_uri(self.errors), unfinished)
@@ -143,7 +153,7 @@ class PhotoJob:
         ).run(todo, what)
         self.record.add_stages(counts.photos, counts.seconds)
 
-    def _second_pass(self, zero: ZeroPlan, scorers: Scorers) -> set[str]:
+    def _second_pass(self, zero: ZeroPlan, scorers: Scorers, check_locks: Callable[[], None]) -> set[str]:
         """Zero the halves that hang on other images; returns the images that are not finished."""
         stale = sum(discard_other_halves(folder, self._given, self._zeroed_images) for folder in self._folders)
         todo = self.todo(after=True)
@@ -157,7 +167,7 @@ class PhotoJob:
             with self.record.timed("second pass"):
                 self._stream(todo, scorers, "photos zeroed")
             with self.record.timed("second compact"):
-                self._compact()
+                self._compact(check_locks)
         return set(self.todo(after=True)["image_id"].to_pylist())
 
     def _discard_stale(self) -> None:
@@ -173,7 +183,8 @@ class PhotoJob:
     def _passes(self, todo: pa.Table) -> int:
         return sum(passes(todo, self.plan.blocks, self.plan.settings.explain.lime.samples))
 
-    def _compact(self) -> None:
+    def _compact(self, check_locks: Callable[[], None]) -> None:
+        check_locks()
         for output in self._outputs(self.ranks, explains=True):
             compact(output.folder, key=output.key)
 

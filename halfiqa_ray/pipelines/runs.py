@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any
@@ -85,7 +85,8 @@ class RunRecord:
         if error is None:
             self._write("finished")
         elif isinstance(error, Exception):
-            self._write(f"failed: {type(error).__name__}: {error}")
+            with suppress(OSError):  # of a disk that is full; the error that ended the run is the one to be seen
+                self._write(f"failed: {type(error).__name__}: {error}")
         else:  # KeyboardInterrupt, SystemExit
             self._write(STOPPED)
 

@@ -44,6 +44,7 @@ from halfiqa_ray.models.targets import soft_labels
 from halfiqa_ray.models.training import Fit, TrainingError
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.feed import RayDataPixels
+from halfiqa_ray.pipelines.lock import locked
 from halfiqa_ray.pipelines.process_group import OneMachine
 from halfiqa_ray.pipelines.resources import check_room
 from halfiqa_ray.pipelines.runs import RunRecord
@@ -65,11 +66,17 @@ def run(settings: Settings) -> CheckpointRecord:
     """Train as ``settings`` say, or go on with the run of that name, or return at once when it is finished.
 
     Raises DataError without a manifest, ValueError for settings that fit no run (RunNameTaken where its name has
-    other settings), WeightsError without backbone weights, and TrainingError when the fit cannot go on.
+    other settings), WeightsError without backbone weights, TrainingError when the fit cannot go on, and FolderBusy when
+    another job trains the run.
     """
     rows = read_manifest(settings.output, settings.data.dataset)
-    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
-    folder = RunFolder.of(settings)
+    mos_scale, folder = mos_scale_of(rows, settings), RunFolder.of(settings)
+    with locked([folder.uri], "train", settings.force):
+        return _run(settings, rows, mos_scale, folder)
+
+
+def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFolder) -> CheckpointRecord:
+    about = schema.metadata(rows.schema)
     folder.claim(settings, about["split_hash"])
     if has_checkpoint(folder.uri):
         print(f"train {settings.train.run}: finished before, in {folder.uri}", flush=True)

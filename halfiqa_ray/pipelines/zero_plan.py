@@ -180,9 +180,7 @@ def of_chosen_splits(plan: Plan, splits: tuple[str, ...], setting: str) -> pa.Ta
     return of_splits(plan.manifest, splits, setting) if splits else plan.manifest
 
 
-def _rankings(
-    plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]
-) -> tuple[list[str], tuple[str, ...]]:
+def _rankings(plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     settings, notes = plan.settings, []
     measures = measure.names if measure else ()
     if not asked:

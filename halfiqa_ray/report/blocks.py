@@ -134,9 +134,8 @@ def _numbers(axis: Axes, value_RC: NDArray[np.float64], low: float, high: float,
     for (row, col), value in np.ndenumerate(value_RC):
         if np.isfinite(value):
             far = abs(value - middle) > 0.6 * (high - middle)
-            axis.text(
-                col, row, format(value, form), ha="center", va="center", fontsize=6, color="white" if far else INK
-            )
+            colour, size = "white" if far else INK, min(6.0, 30 / value_RC.shape[1])
+            axis.text(col, row, format(value, form), ha="center", va="center", fontsize=size, color=colour)
     axis.spines[:].set_visible(False)
     return image
 

@@ -11,9 +11,20 @@ from matplotlib.colors import Normalize
 
 from halfiqa_ray.report.choose import Halved
 from halfiqa_ray.report.drawn import Drawn
-from halfiqa_ray.report.photos import MapKey, Photo, PixelMap, show_photo, without_axes
+from halfiqa_ray.report.photos import MapKey, Photo, PixelMap, show_photo
 from halfiqa_ray.report.stored import about, in_order, model_title, sentences
-from halfiqa_ray.report.style import COLUMN, DIVERGING, GREY, SEQUENTIAL, new_figure, notes_of, plain, printable, styled
+from halfiqa_ray.report.style import (
+    COLUMN,
+    DIVERGING,
+    GREY,
+    SEQUENTIAL,
+    new_figure,
+    notes_of,
+    plain,
+    printable,
+    styled,
+    without_axes,
+)
 
 TITLES = {"lime": "LIME", "grad_cam": "Grad-CAM"}
 UNITS = {"lime": " MOS"}  # Grad-CAM has none

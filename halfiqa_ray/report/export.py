@@ -171,7 +171,7 @@ def _export(
         except (OSError, ValueError) as error:  # larger than JPEG can be, or smaller than the grid
             raise ImageError("unsupported_photo", f"{photo.uri}: {error}") from error
         storage.write_bytes(storage.join(folder, name), stream.getvalue())
-    for name in ():
+    for name in set(stored) - set(photo.files):
         storage.delete(storage.join(folder, name))
     return True
 

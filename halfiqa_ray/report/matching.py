@@ -15,6 +15,7 @@ from halfiqa_ray.report.stored import (
     about,
     column,
     of_scope,
+    papers_measures,
     rows_of,
     rule_with,
     sentences,
@@ -41,30 +42,28 @@ from halfiqa_ray.tables.table2 import READINGS
 from halfiqa_ray.tables.writing import number
 
 # The paper's measures, the average, and one control; all frequency recipes and controls are in the histograms.
+CONTROL = "another image's half"
 LOOKS = {
     "saliency": Look(BLUE, "o"),
     "frequency": Look(GREEN, "^", "-."),
     "objectness": Look(ORANGE, "D", "--"),
     "averaged": Look(PURPLE, "s"),
-    "another image's half": Look(GREY, "x", ":"),
+    CONTROL: Look(GREY, "x", ":"),
 }
-FREQUENCY = "frequency_csf_whitened"  # shown of the three where it is there
 
 
 @styled
 def matching(output: str, run: Run, rule: str) -> Drawn:
     """Share of images that match in at least so many blocks, by measure. Raises Missing."""
+    if run.grid.blocks < 4:
+        raise Missing(f"no thresholds: halves of {run.grid.rows} x {run.grid.columns} blocks have one block or none")
     rows = of_scope(rows_of(output, "table2", run, schema.TABLE2))
     shown, said = rule_with(rows, rule, "rule", lambda row: there(row, "share"))
     rows = [row for row in rows if row["rule"] == shown and there(row, "share")]
     names = list(dict.fromkeys(row["name"] for row in rows))
-    frequencies = [name for name in names if name.startswith("frequency")]
-    left_out = set(frequencies) - {FREQUENCY if FREQUENCY in names else name for name in frequencies[-1:]}
     curves = {
-        name: (look, _at_least([row for row in rows if row["name"] == name]))
-        for family, look in LOOKS.items()
-        for name in names
-        if name.partition("_")[0] == family and name not in left_out
+        name: (LOOKS[name.partition("_")[0]], _at_least([row for row in rows if row["name"] == name]))
+        for name in (*papers_measures(names), *(name for name in names if name == CONTROL))
     }
     if not curves:
         raise Missing(f"tables/table2.parquet has no measure for run {run.key}: run jobs/measure.py and jobs/tables.py")
@@ -79,10 +78,8 @@ def matching(output: str, run: Run, rule: str) -> Drawn:
     for place, (name, (look, points)) in enumerate(curves.items()):
         at = column(points, "least") + 0.1 * (place - (len(curves) - 1) / 2)
         share, low, high = (100 * column(points, each) for each in ("share", "share_low", "share_high"))
-        drawn = axis.errorbar(
-            at, share, [share - low, high - share], color=look.colour, marker=look.marker, linestyle=look.line,
-            linewidth=0.7, elinewidth=0.7,
-        )  # fmt: skip
+        axis.vlines(at, low, high, color=look.colour, linewidth=0.7)
+        (drawn,) = axis.plot(at, share, color=look.colour, marker=look.marker, linestyle=look.line, linewidth=0.7)
         handles.append(drawn)
         labels.append(name)
         printed = np.array([row["paper"] is not None for row in points])

@@ -11,23 +11,17 @@ from numpy.typing import NDArray
 
 from halfiqa_ray.report.choose import Halved
 from halfiqa_ray.report.drawn import Drawn
-from halfiqa_ray.report.photos import MapKey, Photo, PixelMap, show_photo, without_axes
-from halfiqa_ray.report.stored import about, sentences, substituted
-from halfiqa_ray.report.style import PAGE, SEQUENTIAL, new_figure, notes_of, plain, printable, styled
+from halfiqa_ray.report.photos import MapKey, Photo, PixelMap, show_photo
+from halfiqa_ray.report.stored import about, papers_measures, sentences, substituted
+from halfiqa_ray.report.style import PAGE, SEQUENTIAL, new_figure, notes_of, plain, printable, styled, without_axes
 from halfiqa_ray.statistics.matching import matching_number
 from halfiqa_ray.tables.derived import Measured
-
-FREQUENCY = "frequency_csf_whitened"  # shown of the three where it is there
 
 
 def shown_measures(measures: Sequence[Measured]) -> list[Measured]:
     """The paper's four of the stored measures: saliency, one frequency, objectness, and the average."""
-    names = [measure.name for measure in measures]
-    frequencies = [name for name in names if name.startswith("frequency")]
-    left_out = set(frequencies) - {FREQUENCY if FREQUENCY in frequencies else name for name in frequencies[-1:]}
-    order = ("saliency", "frequency", "objectness", "averaged")
-    kept = [m for m in measures if m.name.partition("_")[0] in order and m.name not in left_out]
-    return sorted(kept, key=lambda measure: order.index(measure.name.partition("_")[0]))
+    by_name = {measure.name: measure for measure in measures}
+    return [by_name[name] for name in papers_measures(by_name)]
 
 
 def agreement(halved: Halved, measures: Sequence[Measured]) -> NDArray[np.float64]:
@@ -50,12 +44,9 @@ def draw_measured(
     """
     shown = shown_measures(measures)
     without = [p for p in photos if any((p.image_id, m.name, None) not in maps for m in shown)]
-    said = (
-        f"no pixel maps of {len(without)} of the photos (jobs/explain.py stores them): their block means"
-        if without
-        else ""
-    )
-    drawn = _draw(halved, at, photos, shown, maps, False, said)
+    said = f"no pixel maps of {len(without)} of the photos (jobs/explain.py stores them): their block means"
+    lacking = f"Block means instead of pixel maps: {', '.join(printable(p.image_id) for p in without)}."
+    drawn = _draw(halved, at, photos, shown, maps, False, said if without else "")
     told = _told(halved, at, photos, shown)
     return Drawn(
         "measures",
@@ -64,9 +55,7 @@ def draw_measured(
             "Maps from their own lowest value (dark) to their highest (bright); n of "
             f"{halved.run.grid.blocks // 2}: important blocks that are among the measure's high ones.",
             substituted(m.name for m in shown),
-            f"Block means instead of pixel maps: {', '.join(printable(p.image_id) for p in without)}."
-            if without
-            else "",
+            lacking if without else "",
             *_about(halved, photos),
         ),
         f"Photos in rows. Important blocks that are high: {told}.",

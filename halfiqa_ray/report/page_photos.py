@@ -121,8 +121,10 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
         row, scores_S = rows[position]
         low, high, steps_S = quantise(scores_S)
         largest = max(largest, float(np.abs(restore(low, high, steps_S) - scores_S).max()))
-        picture, shape = pictures[image_id], (row["original_height"], row["original_width"])
+        picture, pixels = pictures[image_id], pictures[image_id].pixels
+        shape = (row["original_height"], row["original_width"])
         turned = run.metadata.get("portrait") == "rotate" and None not in shape and shape[0] > shape[1]
+        shape = shape[::-1] if turned else shape
         gallery.append(
             {
                 "id": image_id,
@@ -136,9 +138,9 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
         )
         explorer.append(
             {
-                "picture": None if picture.pixels is None else _data_uri(picture.pixels),
+                "picture": None if pixels is None else _data_uri(pixels),
                 "note": printable(picture.problem) or ("turned a quarter, as the model saw it" if turned else ""),
-                "shape": shape[::-1] if turned else shape,  # height, width
+                "shape": shape if pixels is None else pixels.shape[:2],  # height, width
                 "low": low,
                 "high": high,
                 "scores": base64.b64encode(steps_S.tobytes()).decode(),

@@ -38,7 +38,7 @@ def tell_tables(output: str, run: Run, rule: str) -> list[Told]:
     told = []
     for name, page in {"section2": section2_text.PAGE, **PAGES, "localisation": localisation_text.page(rule)}.items():
         try:
-            groups = [("", rows_of(output, name, run, getattr(schema, name.upper())))]
+            groups = [("", rows_of(output, name, run, page.columns))]
         except Missing as missing:
             if name != "localisation":
                 told.append(Told(name, page.title, missing=str(missing)))
@@ -105,9 +105,12 @@ def _tell(name: str, page: Page, groups: list[tuple[str, Rows]]) -> Told:
 
 
 def _shaped(part: Part, heading: str = "") -> Part:
-    """The part with a heading before its title, and without columns that are empty."""
+    """The part with a heading before its title, and without columns that are empty; a table of nothing is said."""
     if not isinstance(part, Cells):
         return part
     kept = [column for column in range(len(part.header)) if any(row[column] for row in part.rows)]
+    title = f"{heading}: {part.title}" if heading else part.title
+    if not kept:
+        return f"{title}: no numbers."
     rows = [[row[column] for column in kept] for row in part.rows]
-    return Cells([part.header[column] for column in kept], rows, f"{heading}: {part.title}" if heading else part.title)
+    return Cells([part.header[column] for column in kept], rows, title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,9 +127,3 @@ def read_maps(output: str, run: Run) -> dict[MapKey, PixelMap]:
             key, synthetic = (row["image_id"], row["name"], row["model"]), run.synthetic or bool(about.get("synthetic"))
             found.setdefault(key, PixelMap(values, low, high, synthetic))
     return found
-
-
-def titles(axes: Sequence[Axes], words: Sequence[str]) -> None:
-    """The column titles of a figure, above its first row."""
-    for axis, word in zip(axes, words, strict=True):
-        axis.set_title(word, fontsize=6.5)

@@ -68,7 +68,9 @@ def svg(figure: Figure, name: str, title: str, alt: str) -> str:
                 value = value.replace(f"'{FONT}'", f"'{family}', {FALLBACKS}")
             element.set(key, re.sub(r"url\(#", f"url(#{prefix}-", value))
     for style in root.iter(f"{{{SVG}}}style"):
-        style.text = f"#{prefix} {style.text}\n@font-face{{font-family:'{family}';src:url({_font(texts)})}}"
+        # Geometric: without it some browsers round the width of every letter to whole pixels.
+        style.text = f"#{prefix} {style.text}\n#{prefix} text{{text-rendering:geometricPrecision}}\n"
+        style.text += f"@font-face{{font-family:'{family}';src:url({_font(texts)})}}"
     root.set("id", prefix)
     root.set("role", "img")
     root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")

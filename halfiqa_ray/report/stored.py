@@ -18,6 +18,8 @@ from halfiqa_ray.tables.reading import ALL, Run
 Row = dict[str, Any]
 # Shown in place of a rule that gives no halves; every model has it.
 SUBSTITUTE = "score_change"
+# Shown of the three frequency measures where it is there.
+FREQUENCY = "frequency_csf_whitened"
 
 
 class Missing(Exception):
@@ -120,6 +122,16 @@ def about(run: Run, n: int, scope: str = ALL) -> str:
 def sentences(*said: str) -> str:
     """Some sentences as one text; empty ones are left out."""
     return " ".join(one for one in said if one)
+
+
+def papers_measures(names: Iterable[str]) -> list[str]:
+    """Of some measures those that Table II has, one frequency of three, and the average, in this order."""
+    known = list(names)
+    frequencies = [name for name in known if name.startswith("frequency")]
+    left_out = set(frequencies) - {FREQUENCY if FREQUENCY in frequencies else name for name in frequencies[-1:]}
+    order = ("saliency", "frequency", "objectness", "averaged")
+    family = {name: name.partition("_")[0] for name in known}
+    return sorted((n for n in known if family[n] in order and n not in left_out), key=lambda n: order.index(family[n]))
 
 
 def substituted(measures: Iterable[str]) -> str:

@@ -102,11 +102,11 @@ def subsets(output: str, run: Run, rule: str) -> Drawn:
     axis.vlines(at, first, third, color=GREY, linewidth=4, alpha=0.6, label="quartiles")
     axis.plot(at, median, "_", color=INK, markersize=8, label="median")
     for name, look, shift in (("trivial", TRIVIAL, -0.22), ("important", IMPORTANT, 0.22)):
-        ends = [[way[name] - (way[f"{name}_low"] or way[name])], [(way[f"{name}_high"] or way[name]) - way[name]]]
-        axis.errorbar(
-            [blocks - half + shift], [way[name]], ends, color=look.colour, marker=look.marker, linestyle="none",
-            elinewidth=0.8, label=f"each photo's {name} half",
-        )  # fmt: skip
+        place = blocks - half + shift
+        # Not as error bars: a percentile interval need not hold the value itself.
+        ends = [way[f"{name}_{end}"] for end in ("low", "high")]
+        axis.plot([place] * 2, [np.nan if end is None else end for end in ends], color=look.colour, linewidth=0.8)
+        axis.plot([place], [way[name]], look.marker, color=look.colour, label=f"each photo's {name} half")
         if way[f"paper_{name}"] is not None and _comparable(run):
             axis.plot(
                 [blocks - half + 2 * shift], [way[f"paper_{name}"]], look.marker, color=look.colour,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables.positions import SIGNIFICANT
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, number
@@ -127,6 +128,7 @@ def _ends(row: dict[str, Any], name: str) -> tuple[float | None, float | None]:
 
 
 AGREEMENT = Page(
+    schema.AGREEMENT,
     "Agreement on which blocks are important",
     (
         "Rank correlation over the blocks of an image (chance 0), and share of one important half that is in the "
@@ -135,10 +137,25 @@ AGREEMENT = Page(
     _agreement,
 )
 POSITIONS = Page(
+    schema.POSITIONS,
     "How often each block is important",
     ("Share of the images in whose important half the block is, in the places of the blocks.",),
     _positions,
 )
-BIAS = Page("Is importance only a centre bias?", (), lambda rows: [bias_sentence(row) for row in rows], _bias_brief)
-INTERACTION = Page("Interaction of blocks (Shapley interaction index, MOS units)", _SIGN, _interaction)
-DISTANCE = Page("Interaction of blocks by distance", _SIGN, _distance, lambda rows: _distance(_of_all(rows)))
+BIAS = Page(
+    schema.POSITION_BIAS,
+    "Is importance only a centre bias?",
+    (),
+    lambda rows: [bias_sentence(row) for row in rows],
+    _bias_brief,
+)
+INTERACTION = Page(
+    schema.INTERACTION, "Interaction of blocks (Shapley interaction index, MOS units)", _SIGN, _interaction
+)
+DISTANCE = Page(
+    schema.INTERACTION_DISTANCE,
+    "Interaction of blocks by distance",
+    _SIGN,
+    _distance,
+    lambda rows: _distance(_of_all(rows)),
+)

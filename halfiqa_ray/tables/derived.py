@@ -9,6 +9,7 @@ Shape suffixes: N images of the rank run in order of image id, K blocks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,17 +70,31 @@ def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured]
     return _measured(runs[0][1], "measure", run, images, "jobs/measure.py"), ""
 
 
-def read_explanations(output: str, run: Run, images: Images) -> list[Explained]:
-    """Every stored explanation of a rank run's images, in order of the models' names; raises as `read_measures`."""
+def read_explanations(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> list[Explained]:
+    """Every stored explanation of a rank run's images, in order of the models' names; raises as `read_measures`.
+
+    Of several runs the one whose halves were ``zeroed``, in most images; the newest where none was.
+    """
     folder = storage.join(output, "explain", f"dataset={run.dataset}")
-    found = []
+    found: list[Explained] = []
     for model in _models(folder):
         runs, _ = _matching(storage.join(folder, f"model={model}"), run, "jobs/explain.py")
-        for key, files in runs[:1]:
-            for one in _measured(files, "method", run, images, "jobs/explain.py"):
-                values = one.means_NK, one.high_N, one.tied_N
-                found.append(Explained(schema.explained(one.name, model), *values, model, one.name, key))
+        each = [
+            [
+                Explained(schema.explained(one.name, model), one.means_NK, one.high_N, one.tied_N, model, one.name, key)
+                for one in _measured(files, "method", run, images, "jobs/explain.py")
+            ]
+            for key, files in runs
+        ]
+        # The first of those with most: they begin with the newest.
+        found += max(each, key=lambda explained: sum(_zeroed_by(one, zeroed) for one in explained), default=[])
     return found
+
+
+def _zeroed_by(explained: Explained, zeroed: Sequence[Zeroed]) -> int:
+    """In how many images and models its halves are those that were zeroed."""
+    halves = (model.important[explained.name] for model in zeroed if explained.name in model.important)
+    return sum(int(((half_N == explained.high_N) & (half_N > 0)).sum()) for half_N in halves)
 
 
 def read_zeroed(output: str, run: Run, images: Images) -> list[Zeroed]:

@@ -79,7 +79,7 @@ def make_experiments(
     """
     measures, missing = read_measures(output, run, images)
     models = read_zeroed(output, run, images)
-    explained = read_explanations(output, run, images)
+    explained = read_explanations(output, run, images, models)
     ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
     others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
     return {
@@ -95,7 +95,7 @@ def explanation_tables(
 ) -> Tables:
     """Those of `make_experiments` that explanations stand in."""
     measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
-    explained = read_explanations(output, run, images)
+    explained = read_explanations(output, run, images, models)
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     return {
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),

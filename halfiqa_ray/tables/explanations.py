@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from halfiqa_ray import schema
 from halfiqa_ray.statistics.bootstrap import percentile_interval
@@ -31,6 +32,7 @@ from halfiqa_ray.tables.writing import table_of
 
 KINDS = ("rule", "explanation", "own explanation", "measure", "control")
 RANDOM = "control_random"
+_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]  # scores with the important, and with the trivial half zeroed
 _Of = tuple[Zeroed, ScopeCorrelations, str]  # a model, its correlations, and a ranking
 NONE = "no halves by explanations are zeroed: run jobs/explain.py"
 
@@ -46,7 +48,7 @@ def explanations(
 ) -> pa.Table:
     """Columns of ``schema.EXPLANATIONS_TABLE``; one blank row says so where nothing is explained or zeroed."""
     by_name = {one.name: one for one in explained}
-    ours = [found for model in models if (found := _same_images(model, by_name)) is not None]
+    ours = [same for model in models if (same := _same_images(model, by_name)) is not None]
     correlated = correlate_zeroed(images, ours, resampling, mapper)
     synthetic = run.synthetic or any(model.synthetic for model in ours)
     about = {"dataset": run.dataset, "run": run.key, "resamples": resampling.resamples, "synthetic": synthetic}
@@ -77,21 +79,26 @@ def explanations(
 def _same_images(model: Zeroed, by_name: dict[str, Explained]) -> Zeroed | None:
     """A model's zeroed scores on the images that have the halves of all its explanations; None where there are none.
 
-    A half that is not the newest explanation's is not there.
+    A zeroed half that is not the explanation's is not there.
     """
     halves = dict(model.halves)
     there_N = np.isfinite(model.score_N)
     explained = [name for name in halves if name in by_name]
     for name in explained:
-        newest_N = model.important[name] == by_name[name].high_N
-        halves[name] = tuple(np.where(newest_N, score_N, np.nan) for score_N in halves[name])
+        same_N = model.important[name] == by_name[name].high_N
+        halves[name] = _only(same_N, halves[name])
         there_N = there_N & np.isfinite(halves[name]).all(0)
     if not explained or not there_N.any():
         return None
     known = {name: pair for name, pair in halves.items() if name in by_name or kind_of(name) != "explanation"}
-    masked = {name: tuple(np.where(there_N, score_N, np.nan) for score_N in pair) for name, pair in known.items()}
+    masked = {name: _only(there_N, pair) for name, pair in known.items()}
     there = {name: pair for name, pair in masked.items() if np.isfinite(pair).all(0).any()}
     return replace(model, halves=there, score_N=np.where(there_N, model.score_N, np.nan))
+
+
+def _only(there_N: NDArray[np.bool_], pair: _Pair) -> _Pair:
+    important_N, trivial_N = pair
+    return np.where(there_N, important_N, np.nan), np.where(there_N, trivial_N, np.nan)
 
 
 def _rankings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.table1_text import NAMES
@@ -68,4 +69,10 @@ def _bare(row: dict[str, Any], name: str) -> str:
     return number(row[name])
 
 
-PAGE = Page("Do explanations find what matters? Halves by explanations, zeroed", LEGEND, _section, _brief)
+PAGE = Page(
+    schema.EXPLANATIONS_TABLE,
+    "Do explanations find what matters? Halves by explanations, zeroed",
+    LEGEND,
+    _section,
+    _brief,
+)

@@ -49,7 +49,7 @@ def page(rule: str) -> Page:
         shown = [row for some in main_scopes(rows).values() for row in some]
         return [*_sentences(shown, of_rule), _table(shown)]
 
-    return Page("Localisation of planted defects", (LEGEND,), section, brief)
+    return Page(schema.LOCALISATION, "Localisation of planted defects", (LEGEND,), section, brief)
 
 
 def _sentences(rows: Rows, rule: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
@@ -31,7 +32,7 @@ def _brief(rows: Rows) -> list[Part]:
     return parts
 
 
-PAGE = Page("Section 2: half of the image masked in the transformer", LEGEND, _section, _brief)
+PAGE = Page(schema.SECTION2, "Section 2: half of the image masked in the transformer", LEGEND, _section, _brief)
 
 
 def _model(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
 LEGEND = (
@@ -66,8 +67,15 @@ def _fractions(rows: Rows, title: str = "") -> Cells:
     return Cells(header, body, title)
 
 
-PAGE = Page("Sufficiency: PLCC with the whole image's prediction, by number of blocks kept", LEGEND, _section, _brief)
+PAGE = Page(
+    schema.SUFFICIENCY,
+    "Sufficiency: PLCC with the whole image's prediction, by number of blocks kept",
+    LEGEND,
+    _section,
+    _brief,
+)
 FRACTION = Page(
+    schema.SUFFICIENT_FRACTION,
     "How much of an image is enough",
     ("The smallest part of the blocks whose PLCC with the whole image's prediction is above the level.", *LEGEND),
     lambda rows: [_fractions(rows)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, number
@@ -124,12 +125,20 @@ def _pair(row: dict[str, Any], pattern: str, signed: bool) -> str:
 
 
 TABLE1 = Page(
-    "Table I: half of the pixels zeroed", LEGEND, lambda rows: [_about(rows), _table1(rows, full=True)], _brief
+    schema.TABLE1,
+    "Table I: half of the pixels zeroed",
+    LEGEND,
+    lambda rows: [_about(rows), _table1(rows, full=True)],
+    _brief,
 )
 CONTROLS = Page(
-    "Table I less its controls", ("PLCC of a row of Table I less that of a control, paired.", *LEGEND), _controls
+    schema.TABLE1_CONTROLS,
+    "Table I less its controls",
+    ("PLCC of a row of Table I less that of a control, paired.", *LEGEND),
+    _controls,
 )
 AVERAGED = Page(
+    schema.AVERAGED_MEASURE,
     "Averaged measure: halves by the mean of saliency, frequency and objectness, zeroed",
     ("PLCC of the prediction with the half zeroed with the original prediction.",),
     lambda rows: [_averaged(rows)],

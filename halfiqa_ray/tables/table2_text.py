@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from halfiqa_ray import schema
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.reading import ALL
 from halfiqa_ray.tables.table2 import READINGS
@@ -85,5 +86,11 @@ def _percent(share: float | None, signed: bool = False) -> str:
     return "" if share is None else number(100 * share, 1, signed)
 
 
-PAGE = Page("Table II: matching degree of measures and important blocks, percent of images", LEGEND, _section, _brief)
-HISTOGRAM = Page("Matching numbers, percent of images", LEGEND, _histogram)
+PAGE = Page(
+    schema.TABLE2,
+    "Table II: matching degree of measures and important blocks, percent of images",
+    LEGEND,
+    _section,
+    _brief,
+)
+HISTOGRAM = Page(schema.MATCHING_HISTOGRAM, "Matching numbers, percent of images", LEGEND, _histogram)

@@ -38,9 +38,11 @@ Part = str | Cells  # a paragraph, or a table
 class Page:
     """How a stored table is told to people; Markdown, the terminal and the report page differ in layout only.
 
-    ``section`` gives all that the rows of one run and scope say, ``brief`` the main things that all rows of a run say.
+    ``columns`` are the table's, of ``schema``. ``section`` gives all that the rows of one run and scope say, ``brief``
+    the main things that all rows of a run say.
     """
 
+    columns: pa.Schema
     title: str
     legend: Sequence[str]
     section: Callable[[Rows], list[Part]]

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from halfiqa_ray import storage
@@ -13,6 +15,8 @@ def test_every_photo_is_a_row(tmp_path):
     (tmp_path / "x.heic").touch()
     (tmp_path / "out.jpg").symlink_to("/etc/passwd")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / ".hidden.jpg").touch()
+    os.mkfifo(tmp_path / "pipe.jpg")
     listing = read_listing(DataSettings(root=str(tmp_path)))
     assert [row.image_id for row in listing.rows] == ["a/c.PNG", "b.jpg"]
     assert listing.rows[1].uri == str(tmp_path / "b.jpg")
@@ -21,8 +25,12 @@ def test_every_photo_is_a_row(tmp_path):
         ("empty_photo", "zero.jpg"),
         ("leaves_root", "out.jpg"),
         ("missing_photo", "gone.jpg"),
+        ("not_a_file", "pipe.jpg"),
     }
-    assert listing.notes == ["1 files are no photos by their extension: .heic 1"]
+    assert listing.notes == [
+        "1 files are no photos by their extension: .heic 1",
+        "1 files and folders are hidden (their name begins with a dot): left out",
+    ]
 
 
 def test_an_object_store_prefix(bucket):

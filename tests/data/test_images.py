@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import struct
 import zlib
@@ -194,6 +195,13 @@ def test_open_photo_says_which_file(tmp_path):
     with pytest.raises(ImageError, match=r"zero\.jpg") as caught:
         open_photo(str(tmp_path / "zero.jpg"), ROOM)
     assert caught.value.kind == "empty_photo"
+
+
+def test_a_pipe_in_the_place_of_a_photo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match=r"pipe\.jpg: it is a pipe") as caught:
+        open_photo(str(tmp_path / "pipe.jpg"), ROOM)
+    assert caught.value.kind == "not_a_file"
 
 
 def test_open_photo_reads_no_giant_file(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,38 @@ def test_links_leave_the_root_or_stay_inside(tmp_path):
     assert kind(index.find, "", "out.png") == "leaves_root"
     assert kind(index.find, "folder", "c.jpg") == "leaves_root"
     assert kind(index.find, "", "gone.jpg") == "missing_photo"
+
+
+def test_what_is_no_file_is_told_from_photos_and_opened_never(tmp_path):
+    write_photos(tmp_path, "a.jpg", "folder.jpg/b.jpg", ".c.jpg", "real/d.jpg", "closed/e.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(tmp_path / "socket.png"))  # such a name may have 108 bytes
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    (tmp_path / "to_self").symlink_to(tmp_path / "to_self")
+    (tmp_path / "real" / "up").symlink_to(tmp_path)
+    index = find_photos(str(tmp_path))
+    assert sorted(index.photos) == ["a.jpg", "closed/e.jpg", "folder.jpg/b.jpg", "real/d.jpg"]
+    assert index.special == {"pipe.jpg", "socket.png"}
+    assert index.dangling == {"self.jpg"}
+    assert index.other == {"": 2}
+    assert (index.hidden, index.circles) == (1, 1)
+
+
+def test_a_folder_that_may_not_be_listed_costs_its_own_photos_only(tmp_path, monkeypatch):
+    write_photos(tmp_path, "a.jpg", "closed/b.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever runs this may be root
+    index = find_photos(str(tmp_path))
+    assert list(index.photos) == ["a.jpg"]
+    assert index.unreadable == {"closed"}
 
 
 def test_the_root_itself_may_be_a_link(tmp_path):

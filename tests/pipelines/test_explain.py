@@ -182,6 +182,7 @@ def test_halves_of_an_older_explanation_are_replaced(explained, tmp_path, capsys
     assert not any(row["ranking"] == SINGLE_BLOCK for rows in after["zeroed"].values() for row in rows)
 
 
+@pytest.mark.slow
 def test_without_zeroing_and_measures_and_with_one_method(explained, tmp_path, capsys):
     output = tmp_path / "bare"
     shutil.copytree(explained, output)

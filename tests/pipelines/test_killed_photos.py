@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import pyarrow as pa
 import pytest
 
 from halfiqa_ray import storage
+from halfiqa_ray.models.checkpoints import CheckpointError, load_checkpoint, read_record, save_checkpoint
 from halfiqa_ray.pipelines import photo_stream, rank
 from halfiqa_ray.pipelines.photo_stream import ScoringActor
 from halfiqa_ray.stages.watched import KILLED, TRIES
@@ -75,3 +77,38 @@ def test_a_photo_that_kills_its_actor_is_an_error_and_the_rest_is_scored(
     assert not list(output.rglob("_working"))
     assert pa.compute.sum(read_run(str(output), "small", columns=["image_id", "score"])["score"]).is_valid
     assert read_run(str(output), "small").num_rows == PHOTOS - len(BAD)
+
+
+class ReplacingActor(ScoringActor):
+    """At its first photos it puts another checkpoint in the place of its own, and dies."""
+
+    def __init__(self, stage, counter, watch):
+        super().__init__(stage, counter, watch)
+        self.checkpoint = stage["subsets"]
+
+    def __call__(self, rows):
+        model, record = load_checkpoint(self.checkpoint)
+        next(model.parameters()).data += 1
+        save_checkpoint(self.checkpoint, model, record)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_replaced_while_the_job_runs_is_refused(
+    cluster,
+    made,  # noqa: F811
+    output,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    checkpoint = shutil.copytree(made[1], tmp_path / "checkpoint")
+    before = read_record(str(checkpoint)).weights_sha256
+    monkeypatch.setattr(photo_stream, "ScoringActor", ReplacingActor)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors was replaced while the job ran") as caught:
+        rank.run(settings_of(output, str(checkpoint)))
+    after = read_record(str(checkpoint)).weights_sha256
+    assert before != after
+    assert before in str(caught.value)
+    assert after in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not storage.list_files(str(output / "rank"), ".parquet", recursive=True)

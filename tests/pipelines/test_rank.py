@@ -89,6 +89,9 @@ def test_every_photo_becomes_a_row_or_an_error(cluster, made, output, capsys):
     facts = json.loads(storage.read_bytes(record))
     assert facts["status"] == "finished"
     assert facts["counts"] == {"in": PHOTOS, "out": PHOTOS - len(BAD), "failed": len(BAD)}
+    stages = {name: took["photos"] for name, took in facts["stages"].items()}
+    assert stages == {"decode": PHOTOS, "score": PHOTOS, "subsets": PHOTOS, "write": PHOTOS}
+    assert all(took["seconds"] > 0 for took in facts["stages"].values())
     assert storage.exists(str(output / "tables" / "section2.parquet"))
 
     # Again: nothing is scored twice.

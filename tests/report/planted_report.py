@@ -17,12 +17,19 @@ from tests.tables import planted, planted_derived
 
 GRID = Grid(2, 3)
 KEY = "0123abcd"
-HOSTILE = ("</svg><script>alert(1)</script>.jpg", "$x$ $\\frac{1}{0}$.jpg", "照片\u202e/a&b\x07.jpg", "x" * 300 + ".jpg")
+HOSTILE = (
+    "</svg><script>alert(1)</script>.jpg",
+    "$x$ $\\frac{1}{0}$.jpg",
+    "照片\u202e/a&b\x07.jpg",
+    "x" * 300 + ".jpg",
+)
 MEASURES = ("saliency", "frequency_csf", "frequency_csf_whitened", "objectness_boundary_connectivity")
 AVERAGED = "averaged_boundary_connectivity"
 
 
-def plant(output: Path, names=(), count=24, grid=GRID, seed=0, photos=12, levels=True, mos=True, splits=None, **metadata):
+def plant(
+    output: Path, names=(), count=24, grid=GRID, seed=0, photos=12, levels=True, mos=True, splits=None, **metadata
+):
     """Rank rows, manifest and photos of a run; returns the rows and their planted important halves.
 
     The first images are called ``names``.
@@ -42,9 +49,9 @@ def plant(output: Path, names=(), count=24, grid=GRID, seed=0, photos=12, levels
     return table, half
 
 
-def measure(output: Path, table, half, grid=GRID, averaged=True, **metadata):
+def measure(output: Path, table, half, grid=GRID, **metadata):
     """Measures that agree with the planted halves in half of the images."""
-    names = [*MEASURES, AVERAGED] if averaged else MEASURES
+    names = [*MEASURES, AVERAGED]
     means = {name: planted_derived.means_of(half, grid, 0.5, i) for i, name in enumerate(names)}
     planted_derived.write_measures(output, planted_derived.measures(table, means, grid), grid=grid, **metadata)
 
@@ -52,7 +59,9 @@ def measure(output: Path, table, half, grid=GRID, averaged=True, **metadata):
 def zero(output: Path, table, half, grid=GRID, models=("triq", "dbcnn"), **metadata):
     """Zeroed scores of some models."""
     for seed, model in enumerate(models):
-        rows = planted_derived.zeroed(table, half, grid, planted_derived.RANKINGS[:2] + (AVERAGED, "control_random"), seed=seed)
+        rows = planted_derived.zeroed(
+            table, half, grid, (*planted_derived.RANKINGS[:2], AVERAGED, "control_random"), seed=seed
+        )
         planted_derived.write_zeroed(output, rows, model, **metadata)
 
 

@@ -161,7 +161,7 @@ def test_pictures_are_small_and_turned_as_the_model_saw_them(tmp_path):
     planted_rows.write(tmp_path, table, grid=planted_report.GRID, portrait="rotate")
     photos, _ = photos_of(tmp_path, report={"thumbnail": 45})
     for photo in photos.explorer:
-        assert photo["shape"] == (60, 90)
+        assert photo["shape"] == (30, 45)
         assert "turned a quarter" in photo["note"]
         shown = picture(photo).convert("L")
         assert shown.size == (45, 30)

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from halfiqa_ray import storage
+from halfiqa_ray import schema, storage
 from halfiqa_ray.report import stored
 from halfiqa_ray.report.subset_curves import subsets, sufficiency
 from halfiqa_ray.tables.curves import LEAST, MOST
@@ -52,8 +52,12 @@ def test_all_subsets_stand_by_how_many_blocks_they_mask(planted):
         assert segment[:, 1].tolist() == [plcc.min(), plcc.max()]
         assert lines(axis)["median"].get_ydata()[masked - 1] == np.median(plcc)
     way = table(output, "section2", scope="all", name="level_plcc").to_pylist()[0]
-    points = [container.lines[0].get_ydata()[0] for container in axis.containers]
+    points = [lines(axis)[f"each photo's {half} half"].get_ydata()[0] for half in ("trivial", "important")]
     assert points == [way["trivial"], way["important"]]
+    ends = [
+        line.get_ydata().tolist() for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2
+    ]
+    assert ends == [[way[f"{half}_{end}"] for end in ("low", "high")] for half in ("trivial", "important")]
 
 
 def test_a_model_without_levels_gets_another_rule_and_it_is_said(tmp_path):
@@ -96,3 +100,15 @@ def test_what_is_missing_is_named(tmp_path, planted):
     storage.write_table(f"{tmp_path}/tables/sufficiency.parquet", others)
     with pytest.raises(stored.Missing, match="no rows of run 0123abcd"):
         sufficiency(str(tmp_path), run, "level_plcc")
+
+
+def test_an_interval_that_does_not_hold_its_value_is_drawn_as_it_is(tmp_path, planted):
+    output, run, _ = planted
+    rows = storage.read_table(f"{output}/tables/section2.parquet").to_pylist()
+    for row in rows:
+        row["trivial_high"] = row["trivial_low"] = row["trivial"] and row["trivial"] - 0.1
+    edited = pa.Table.from_pylist(rows, schema.SECTION2)
+    storage.write_table(f"{tmp_path}/tables/section2.parquet", edited)
+    table = storage.read_table(f"{output}/tables/subset_statistics.parquet")
+    storage.write_table(f"{tmp_path}/tables/subset_statistics.parquet", table)
+    assert not subsets(str(tmp_path), run, "level_plcc").missing

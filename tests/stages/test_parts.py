@@ -1,5 +1,7 @@
 """Part files, resume and compaction."""
 
+import threading
+
 import pyarrow as pa
 import pytest
 
@@ -176,3 +178,50 @@ def test_a_kill_between_two_files_leaves_the_image_in_the_first_only(tmp_path, m
     assert (all_ids(first.folder), all_ids(second.folder)) == (["a", "b"], [])
     write(rows("a", "b"))
     assert all_ids(first.folder) == all_ids(second.folder) == ["a", "b"]
+
+
+def test_a_reader_sees_every_row_while_a_run_compacts(write, monkeypatch):
+    """The listing of a folder is no moment in time: here it sees half of it before a compaction."""
+    for name in "abcdef":
+        write(rows(name))
+    folder = write.outputs[0].folder
+    at_once = storage._list_once
+    torn = []
+
+    def in_halves(*arguments):
+        first = at_once(*arguments)
+        if not torn and threading.current_thread() is threading.main_thread():
+            torn.append(first)
+            compaction = threading.Thread(target=compact, args=[folder])
+            compaction.start()
+            compaction.join()
+            return first[:3]  # and of the second half, which the compaction deleted, nothing
+        return first
+
+    monkeypatch.setattr(storage, "_list_once", in_halves)
+    files = storage.list_files(folder, ".parquet")
+    assert len(files) == 1
+    assert sorted(storage.read_table(files[0])["image_id"].to_pylist()) == list("abcdef")
+
+
+def test_readers_and_a_compaction_at_once(write):
+    names = [f"{i:03}" for i in range(150)]
+    for name in names:
+        write(rows(name))
+    folder, done = write.outputs[0].folder, threading.Event()
+
+    def work():
+        compact(folder)
+        done.set()
+
+    compaction = threading.Thread(target=work)
+    compaction.start()
+    whole = 0
+    while not done.is_set() or whole == 0:
+        try:
+            assert set(all_ids(folder)) == set(names)
+            whole += 1
+        except FileNotFoundError:  # said aloud; nothing is missing in silence
+            continue
+    compaction.join()
+    assert all_ids(folder) == names

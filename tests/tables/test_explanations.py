@@ -1,11 +1,13 @@
 """The comparison of halves by explanations: numbers are scipy's, of the same images, and say what is missing."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.stats import pearsonr
 
-from halfiqa_ray import schema
+from halfiqa_ray import schema, storage
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import explanations_text
 from halfiqa_ray.tables.derived import read_explanations, read_zeroed
@@ -32,8 +34,8 @@ def explained_rows(table, halves):
     return pa.table([columns[f.name] for f in schema.explain(GRID.blocks)], schema=schema.explain(GRID.blocks))
 
 
-def write_explained(output, rows, model, key="55556666", dataset="planted"):
-    facts = {"run_key": key, "grid": {"rows": GRID.rows, "columns": GRID.columns}, "model": model}
+def write_explained(output, rows, model, key="55556666", dataset="planted", **metadata):
+    facts = {"run_key": key, "grid": {"rows": GRID.rows, "columns": GRID.columns}, "model": model} | metadata
     folder = output / "explain" / f"dataset={dataset}" / f"model={model}" / f"run={key}"
     planted_derived._write(folder, rows, facts)
 
@@ -76,9 +78,8 @@ def made(output, resamples=60):
     run = find_run(str(output), "planted")
     images = read_images(run)
     models = read_zeroed(str(output), run, images)
-    return explanations(
-        run, images, models, read_explanations(str(output), run, images), "level_plcc", Resampling(resamples, 1)
-    )
+    explained = read_explanations(str(output), run, images, models)
+    return explanations(run, images, models, explained, "level_plcc", Resampling(resamples, 1))
 
 
 def by_name(table, scope="test"):
@@ -170,6 +171,25 @@ def test_halves_of_another_explanation_do_not_count(tmp_path):
     rows = by_name(made(tmp_path))
     assert {row["n"] for (model, *_), row in rows.items() if model != "mean"} == {EXPLAINED - 15}
     assert len(ids) == EXPLAINED
+
+
+def test_of_several_explain_runs_the_one_that_was_zeroed_is_told(tmp_path):
+    """Also when another one was made later: say, after the first settings were run again."""
+    table, _, ids = write(tmp_path)
+    few = pa.array(np.tile(np.isin(np.array(table["image_id"].to_pylist()), ids), 2))
+    other = np.full(table.num_rows, 0b010101)
+    rows = explained_rows(table, {"grad_cam": other, "lime": other}).filter(few)
+    for key, day in (("55556666", "01"), ("99990000", "02"), ("00009999", "03")):
+        folder = tmp_path / "explain" / "dataset=planted" / "model=triq" / f"run={key}"
+        if key == "55556666":
+            rows_of_run = pa.concat_tables([storage.read_table(str(file)) for file in sorted(folder.glob("*.parquet"))])
+            shutil.rmtree(folder)
+        else:
+            rows_of_run = rows
+        write_explained(tmp_path, rows_of_run, "triq", key, created=f"2026-01-{day}T00:00:00+00:00")
+    rows = by_name(made(tmp_path))
+    assert rows["triq", "explanation", "lime_triq"]["explain_run"] == "55556666"
+    assert rows["triq", "explanation", "lime_triq"]["n"] == EXPLAINED
 
 
 def test_without_mos_the_rest_is_there(tmp_path):

@@ -141,7 +141,7 @@ class Explorer {
     else picture.removeAttribute("src");
     const note = this.#element("explorer-note");
     note.hidden = !photo.note;
-    note.textContent = photo.note;
+    note.textContent = photo.picture ? photo.note : `No picture: ${photo.note}`;
     const box = this.#element("blocks");
     box.parentElement.style.setProperty("--shape", (photo.shape[1] || 4) / (photo.shape[0] || 3));
     box.parentElement.classList.toggle("without-picture", !photo.picture);
