@@ -12,6 +12,7 @@ playwright, so that clicks are answered some milliseconds later than a hand's.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
@@ -96,7 +97,8 @@ def measure(chosen: argparse.Namespace) -> list[str]:
     source = find_run(chosen.source, chosen.dataset)
     lines = [
         f"{machine()}; rank rows of {source.dataset}, {source.grid.rows} x {source.grid.columns} blocks, pictures of "
-        f"{WIDTH} x {HEIGHT} shown at {Settings().report.thumbnail} pixels; medians of {chosen.repeats}; no figures.",
+        f"{WIDTH} x {HEIGHT} shown at {Settings().report.thumbnail} pixels; medians of {chosen.repeats}; no figures; "
+        f"load average before {os.getloadavg()[0]:.1f}.",
         "",
         "| photos | page, MB | seconds to make | DOMContentLoaded, ms | first answer, ms | a click, ms | heap, MiB |",
         "|---|---|---|---|---|---|---|",

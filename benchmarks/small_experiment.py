@@ -144,7 +144,7 @@ def compared(first: str, second: str, kinds: Sequence[str]) -> Compared:
 
 
 def stored(output: str, kind: str) -> dict[tuple[str, ...], list[str]]:
-    """The rows of a kind by their folder and key, each to the last bit as text; more than one where they are doubled."""
+    """The rows of a kind by folder and key, each to the last bit as text; more than one where they are doubled."""
     found: dict[tuple[str, ...], list[str]] = {}
     for file in storage.list_files(storage.join(output, kind), ".parquet", recursive=True):
         run = file.removeprefix(output).rsplit("/", 1)[0]

@@ -454,7 +454,12 @@ class ReportSettings(Section):
     images: tuple[str, ...] = Field((), description="Image ids to show; empty = those whose two halves differ most.")
     count: int = Field(3, ge=1, description="How many images the figures show when none are named.")
     page: bool = Field(True, description="Make the page, report/index.html.")
-    photos: int = Field(200, ge=1, description="Photos of each data set in the page's gallery and block explorer.")
+    photos: int = Field(
+        200,
+        ge=1,
+        description="Photos of each data set in the page's gallery and block explorer: with 3 x 4 blocks some 35 kB "
+        "each, with 4 x 4 some 200 kB.",
+    )
     thumbnail: int = Field(400, ge=32, le=2048, description="Longest side of a photo in the page, pixels.")
     export: Literal["none", "shown", "all"] = Field(
         "none", description="Write photos with their important and trivial half as image files below figures/halves/."

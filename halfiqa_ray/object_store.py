@@ -9,8 +9,11 @@ from __future__ import annotations
 import functools
 import os
 import re
+from typing import Any
 
 from pyarrow import fs as pafs
+
+from halfiqa_ray.s3_files import S3Files
 
 # Attempts at one request, unless AWS_MAX_ATTEMPTS says otherwise. The waits in between double, 15 s in all on average.
 # Where one request in 20 fails, one in 60 million then fails for good.
@@ -51,7 +54,8 @@ def _open(scheme: str, bucket: str, server: str | None, attempts: str) -> tuple[
     if not (attempts.isdigit() and int(attempts)):
         raise ValueError(f"AWS_MAX_ATTEMPTS is {attempts!r}: set it to a whole number from 1")
     _look_for(bucket, _s3(found.region, server, FIRST_ATTEMPTS, FIRST_CONNECT_SECONDS, FIRST_ANSWER_SECONDS))
-    return _s3(found.region, server, int(attempts), CONNECT_SECONDS, ANSWER_SECONDS), base
+    store = _s3(found.region, server, int(attempts), CONNECT_SECONDS, ANSWER_SECONDS)
+    return pafs.PyFileSystem(S3Files(store, _reading(found.region, server, int(attempts)))), base
 
 
 def _s3(region: str, server: str | None, attempts: int, connect: float, answer: float) -> pafs.S3FileSystem:
@@ -63,6 +67,18 @@ def _s3(region: str, server: str | None, attempts: int, connect: float, answer: 
         allow_delayed_open=True,  # a file below 5 MB is then one request, not the three of an upload in parts
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=attempts),
     )
+
+
+def _reading(region: str, server: str | None, attempts: int) -> dict[str, Any]:
+    """The same for s3fs."""
+    config: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": ANSWER_SECONDS,
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
+    }
+    if server:
+        config["s3"] = {"addressing_style": "path"}
+    return {"endpoint_url": server, "client_kwargs": {"region_name": region}, "config_kwargs": config}
 
 
 def _look_for(bucket: str, store: pafs.S3FileSystem) -> None:

@@ -121,6 +121,7 @@ ZEROED = pa.schema(
     ]
 )
 
+
 def explain(blocks: int) -> pa.Schema:
     """Columns of ``explain/``: one row an image and method of explaining one model's score."""
     return pa.schema(
@@ -138,7 +139,7 @@ def explain(blocks: int) -> pa.Schema:
     )
 
 
-# Small pixel maps of chosen images, of measures and of explanations (absolute values): figures and the report read them.
+# Small pixel maps of chosen images, of measures and of explanations (absolute values), for figures.
 MAPS = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),

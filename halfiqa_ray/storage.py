@@ -116,10 +116,11 @@ def read_bytes(uri: str, maximum: int | None = None) -> bytes:
     Raises FileNotFoundError or OSError from the filesystem, and ValueError before anything is read when the file
     holds more than ``maximum`` bytes.
     """
-    with opened(uri) as (store, path), store.open_input_file(path) as file:
-        if maximum is not None and file.size() > maximum:
-            raise ValueError(f"{uri} holds {file.size():,} bytes, more than the {maximum:,} allowed here")
-        return bytes(file.read())
+    with opened(uri) as (store, path):
+        if maximum is not None and (held := store.get_file_info(path).size or 0) > maximum:
+            raise ValueError(f"{uri} holds {held:,} bytes, more than the {maximum:,} allowed here")
+        with store.open_input_stream(path, compression=None) as file:
+            return bytes(file.read())
 
 
 def write_bytes(uri: str, data: bytes) -> None:

@@ -13,22 +13,13 @@ measured or zeroed is named in its place. report.export writes photos with their
 def main() -> int:
     """Parse the command line, draw, export, make the page, return the exit code."""
     settings = parse("report.py", DESCRIPTION, ["data", "rank", "tables", "report"])
-    from halfiqa_ray.report import export, figures, page  # torch and matplotlib take seconds to import: not for --help
+    from halfiqa_ray.report import report  # torch and matplotlib take seconds to import: not for --help
 
     try:
-        runs = page.shown_runs(settings)
-        figures.check_named(settings, runs)
-        drawn = {}
-        for run in runs:
-            drawn[run.dataset] = [*figures.data_figures(settings, run), *figures.photo_figures(settings, run)]
-            written = figures.write(settings.output, run, drawn[run.dataset]) + export.export(settings, run)
-            print(f"{run.dataset}: wrote {len(written)} files below {settings.output}/figures", flush=True)
-        if settings.report.page:
-            print(f"wrote {page.write_page(settings, runs, drawn)}")
+        return report.run(settings)
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -129,8 +129,8 @@ def load_checkpoint(
     if planned_sha256 not in (None, record.weights_sha256):
         raise CheckpointError(
             f"{file} was replaced while the job ran: it was planned with weights of SHA-256 {planned_sha256}, and now "
-            f"there are those of {record.weights_sha256}. Nothing was scored with them. Put the first ones back to go on, "
-            f"or run the job again for the new ones, which will be a run of its own"
+            f"there are those of {record.weights_sha256}. Nothing was scored with them. Put the first ones back to go "
+            f"on, or run the job again for the new ones, which will be a run of its own"
         )
     try:
         data = storage.read_bytes(file)

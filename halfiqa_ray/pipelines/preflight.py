@@ -22,7 +22,6 @@ from halfiqa_ray.pipelines.capacity import capacity
 from halfiqa_ray.pipelines.plan import Plan
 
 ANSWER_SECONDS = 120
-PHOTOS_TRIED = 3
 
 
 class PreflightError(RuntimeError):

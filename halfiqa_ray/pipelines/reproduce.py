@@ -59,9 +59,8 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
             codes.append(stage(f"{dataset}: rank, measure, zero, tables", partial(rank.run, base)))
             if base.reproduce.explain:
                 codes.append(stage(f"{dataset}: explain", partial(explain.run, base)))
-    for base in {base.output: base for base, _ in planned}.values():
-        if base.reproduce.report:
-            codes.append(stage("figures and page", partial(report.run, base)))
+    outputs = {base.output: base for base, _ in planned if base.reproduce.report}
+    codes += [stage("figures and page", partial(report.run, base)) for base in outputs.values()]
     print("\n".join(["== what was done", *summary]), flush=True)
     return max(codes)
 

@@ -51,11 +51,11 @@ def answer(connection: DuckDBPyConnection, sql: str, form: str, file: str | None
 
     try:
         given = connection.sql(sql)
-        # `is None`, not its truth: that is its length, which DuckDB counts while it holds Python's lock, and the threads
+        # `is None`, not its truth: that is its length, which DuckDB counts while it holds Python's lock, and threads
         # that read files for it through Python then wait for ever.
-        if given is None:
+        found = None if given is None else given.query("result", "FROM result")  # columns of one name get two names
+        if found is None:
             raise QueryError("this SQL has no result to show: end it with a SELECT")
-        found = given.query("result", "FROM result")  # two columns of one name get two names
         if form == "parquet":
             if file is None:
                 raise QueryError("Parquet is not for a terminal: name a file with --file")

@@ -154,7 +154,7 @@ def _create_table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> 
 
 def _read(names: Sequence[str]) -> str:
     # Folder names are not made columns here: DuckDB would take a run of digits for a number.
-    return f"read_parquet([{', '.join(map(_literal, names))}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(_literal, names))}], hive_partitioning = false)"
 
 
 def _literal(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The report page: one HTML file that opens from disk, holds all it shows, and fetches nothing.
 
 Whatever comes from data is escaped by the template engine or stands in blocks of JSON, and is put into the page as
-text. The page's Content-Security-Policy allows its own script and style, by their hashes, and no request at all.
+text. The page's Content-Security-Policy allows its own script, by its hash, and no request at all.
 """
 
 from __future__ import annotations
@@ -73,8 +73,14 @@ def shown_runs(settings: Settings) -> list[Run]:
 
 
 def write_page(settings: Settings, runs: Sequence[Run], figures: Mapping[str, Sequence[Drawn]]) -> str:
-    """Write ``report/index.html`` below the output, and return its URI. ``figures`` are those of every data set."""
-    shown = [_show(settings, run, figures.get(run.dataset, ())) for run in runs]
+    """Write ``report/index.html`` below the output, and return its URI. ``figures`` are those of every data set.
+
+    Raises ValueError for a run whose images have no halves.
+    """
+    try:
+        shown = [_show(settings, run, figures.get(run.dataset, ())) for run in runs]
+    except Missing as missing:
+        raise ValueError(str(missing)) from missing
     uri = storage.join(settings.output, "report", "index.html")
     storage.write_text(uri, render(shown))
     return uri
@@ -103,7 +109,7 @@ def render(shown: Sequence[Shown]) -> str:
         shown=shown,
         style=Markup(style),  # noqa: S704 (our own files)
         script=Markup(script),  # noqa: S704
-        policy=_policy(style, script),
+        policy=_policy(script),
         notice=NOTICE,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_versions()["halfiqa_ray"],
@@ -157,14 +163,11 @@ def _halves(settings: Settings, run: Run, images: Images) -> dict[str, NDArray[n
     return {rule: half_N for rule, half_N in halves.items() if half_N.any()}
 
 
-def _policy(style: str, script: str) -> str:
-    """The page's Content-Security-Policy. Style attributes, which SVG figures are full of, cannot fetch or run."""
-
-    def hashed(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
+def _policy(script: str) -> str:
+    """The page's Content-Security-Policy. Styles, which SVG figures are full of, can neither fetch nor run."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src {hashed(script)}; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 

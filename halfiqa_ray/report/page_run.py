@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from halfiqa_ray import storage
 from halfiqa_ray.models.checkpoints import CheckpointError, read_record
 from halfiqa_ray.report.stored import model_title
@@ -30,11 +32,11 @@ def facts(output: str, run: Run, images: Images) -> dict[str, str]:
     """What was run, by name; what is not known is left out or said."""
     about, grid, scale = run.metadata, run.grid, run.metadata["mos_scale"]
     splits = {name: len(at) for name, at in images.scopes().items() if name != "all"}
-    with_mos = int((images.mos_N == images.mos_N).sum())
+    with_mos = int(np.isfinite(images.mos_N).sum())
     found = {
         "Data set": f"{run.dataset} (layout {about.get('layout') or 'unknown'})",
         "Photos": f"{len(images):,}" + (f" ({', '.join(f'{n} {s}' for s, n in splits.items())})" if splits else ""),
-        "Scores of people": f"{with_mos:,} photos with MOS" if with_mos else "none",
+        "MOS": f"{with_mos:,} photos" if with_mos else "no scores",
         "Model": f"{model_title(about.get('model'))}, backbone {about.get('backbone') or 'unknown'}",
         "Scale": f"{scale['low']:g} (bad) to {scale['high']:g} (excellent)",
         "Blocks": f"{grid.rows} × {grid.columns}, {grid.subsets:,} subsets of every photo",
@@ -84,7 +86,7 @@ def _agreement(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _record(output: str, run: Run) -> dict[str, str]:
-    """Device, versions and counts of the newest finished rank job of this run."""
+    """Device and versions of the newest finished rank job of this run."""
     files = storage.list_files(storage.join(output, "runs"), f"-{run.key}.json")
     for file in sorted((f for f in files if re.search(r"/rank-[^/]*$", f)), reverse=True):
         record = storage.read_json(file)

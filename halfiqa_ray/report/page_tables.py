@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import pyarrow.compute as pc
+
 from halfiqa_ray import schema, storage
 from halfiqa_ray.report.stored import Missing, rows_of
 from halfiqa_ray.tables import localisation_text, section2_text
@@ -69,18 +71,15 @@ def headline(output: str, run: Run) -> list[dict[str, str]]:
 
 
 def _tile(name: str, cell: str, beside: Iterable[str]) -> dict[str, str]:
-    value, _, interval = cell.partition(" ")
-    if interval and not interval.startswith("["):
-        value, interval = cell, ""
-    return {"name": name, "value": value or "none", "interval": interval, "beside": "; ".join(beside)}
+    return {"name": name, "cell": cell or "none", "beside": "; ".join(beside)}
 
 
 def _joined(output: str, name: str, run: Run) -> list[tuple[str, Rows]]:
     """Rows of a run's images together with those of other data sets, as Table II has them."""
     table = storage.read_table(storage.join(output, "tables", f"{name}.parquet"))
     rows: dict[str, Rows] = {}
-    for row in table.to_pylist():
-        if JOINED in row["dataset"] and (run.dataset, run.key) in _members(row):
+    for row in table.filter(pc.match_substring(table["dataset"], JOINED)).to_pylist():
+        if (run.dataset, run.key) in _members(row):
             rows.setdefault(row["dataset"], []).append(row)
     return [(f"{dataset} together", some) for dataset, some in rows.items()]
 

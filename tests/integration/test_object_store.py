@@ -16,7 +16,7 @@ MORE = {"import_checkpoint": ["--published.file", "s3://no-such-bucket-0/weights
 
 
 @pytest.mark.parametrize("job", [job for job in JOBS if job not in LOCAL])
-def test_a_bucket_that_is_not_there_ends_every_job_with_a_sentence(cluster, s3_server, job, tmp_path, monkeypatch, capsys):
+def test_no_bucket_ends_every_job_with_a_sentence(cluster, s3_server, job, tmp_path, monkeypatch, capsys):
     small_experiment.write_photos(str(tmp_path / "photos"), 3)
     settings = small_experiment.write_settings(tmp_path / "settings.yaml", str(tmp_path / "photos"))
     more = MORE.get(job, [])

@@ -99,8 +99,8 @@ def test_the_whole_stream_killed_three_times_gives_the_rows_of_an_undisturbed_ru
 
 
 def test_bad_settings_end_at_once_and_say_why(tmp_path):
-    lists = ["--data.layout", "koniq10k"]
-    told = subprocess.run(command(tmp_path, "nowhere", *lists), capture_output=True, text=True, check=False, timeout=120)
+    flags = command(tmp_path, "nowhere", "--data.layout", "koniq10k")
+    told = subprocess.run(flags, capture_output=True, text=True, check=False, timeout=120)
     assert told.returncode == 2
     assert "jobs/prepare.py" in told.stderr
     assert "Traceback" not in told.stderr

@@ -16,6 +16,7 @@ from halfiqa_ray.report.page import TEMPLATES, shown_runs
 from halfiqa_ray.tables.writing import NOTICE
 from tests.report import pages, planted_report
 from tests.report.pages import Parsed
+from tests.tables import planted as planted_rows
 
 HOSTILE = (
     '"><img src=x onerror=alert(1)>.jpg',
@@ -229,6 +230,16 @@ def test_a_run_is_told_with_model_key_grid_versions_and_seen_from_its_record(tmp
         assert words in text
     assert "the checkpoint is not at its place any more" in text
     assert "torch 0.0" not in text
+
+
+def test_a_run_without_halves_is_refused_with_words(tmp_path):
+    table, _ = planted_report.plant(tmp_path)
+    for rule in schema.IMAGE_RULES:
+        at = table.column_names.index(f"important_{rule}")
+        table = table.set_column(at, table.schema.field(at), pa.nulls(table.num_rows, pa.uint16()))
+    planted_rows.write(tmp_path, table, grid=planted_report.GRID)
+    with pytest.raises(ValueError, match=r"no halves by level_plcc or by score_change"):
+        pages.write(tmp_path)
 
 
 def test_runs_to_show_are_the_newest_of_every_data_set_or_those_named(two, tmp_path):
