@@ -45,7 +45,7 @@ IN_TURN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("zero", ()),
     ("explain", ()),
     ("tables", ()),
-    # ("report", ()),
+    ("report", ()),
 )
 
 
@@ -131,9 +131,16 @@ class Compared:
         )
 
 
+Rows = dict[tuple[str, ...], list[str]]
+
+
 def compared(first: str, second: str, kinds: Sequence[str]) -> Compared:
     """The stored rows of these kinds (of ``KEYS``) below the output ``second``, against those below ``first``."""
-    expected, found = ({key: rows for k in kinds for key, rows in stored(o, k).items()} for o in (first, second))
+    return compare(*({key: rows for k in kinds for key, rows in stored(o, k).items()} for o in (first, second)))
+
+
+def compare(expected: Rows, found: Rows) -> Compared:
+    """Rows by key against those that should be."""
     return Compared(
         rows=len(expected),
         lost=len(expected.keys() - found.keys()),
@@ -143,9 +150,9 @@ def compared(first: str, second: str, kinds: Sequence[str]) -> Compared:
     )
 
 
-def stored(output: str, kind: str) -> dict[tuple[str, ...], list[str]]:
+def stored(output: str, kind: str) -> Rows:
     """The rows of a kind by folder and key, each to the last bit as text; more than one where they are doubled."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: Rows = {}
     for file in storage.list_files(storage.join(output, kind), ".parquet", recursive=True):
         run = file.removeprefix(output).rsplit("/", 1)[0]
         for row in storage.read_table(file).to_pylist():

@@ -93,7 +93,7 @@ def _look_for(bucket: str, store: pafs.S3FileSystem) -> None:
         raise OSError("NO_SUCH_BUCKET")
 
 
-# What a client says, what it means, and what to do.
+# What a client (pyarrow's, s3fs' and Google's) says, what it means, and what to do.
 MEANINGS = (
     (
         r"NO_SUCH_BUCKET|Bucket '.*' not found",
@@ -101,17 +101,17 @@ MEANINGS = (
         "create it, or correct the name{endpoint}",
     ),
     (
-        r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE|EXPIRED_TOKEN|status 40[13]|OAuth2",
+        r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE|EXPIRED_TOKEN|status 40[13]|PermissionError|Credentials|OAuth2",
         "{store} refuses the credentials, or they do not allow this",
         "set {credentials}",
     ),
     (
-        r"NETWORK_CONNECTION|REQUEST_TIMEOUT|CURL error",
+        r"NETWORK_CONNECTION|REQUEST_TIMEOUT|Connect|Timeout|PayloadError|CURL error",
         "{store} does not answer",
         "look at the network and the server{endpoint}, then run the same command again",
     ),
     (
-        r"SLOW_DOWN|THROTTLING|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|status 5\d\d|UNAVAILABLE",
+        r"SLOW_DOWN|THROTTLING|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|status 5\d\d|while reading: \[Errno|UNAVAILABLE",
         "{store} failed every attempt at one request, as one that is overloaded",
         "run the same command again later{attempts}",
     ),

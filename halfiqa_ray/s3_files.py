@@ -41,12 +41,15 @@ class S3Files(pafs.FileSystemHandler):
 
     def get(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """A file, or its bytes from ``start`` up to ``end``. Raises FileNotFoundError, or OSError in its words."""
+        from aiohttp import ClientError
         from botocore.exceptions import BotoCoreError
 
         try:
             data: bytes = self.reader.cat_file(path, start=start, end=end, max_concurrency=1)
-        except BotoCoreError as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        except FileNotFoundError:
+            raise
+        except (OSError, BotoCoreError, ClientError) as error:
+            raise OSError(f"{type(error).__name__} while reading: {error}") from error
         return data
 
     def open_input_file(self, path: str) -> pa.NativeFile:

@@ -83,7 +83,7 @@ def test_large_files_are_uploaded_in_parts_and_small_ones_in_one_request(bucket,
     assert sorted(re.findall(r"partNumber=(\d)", " ".join(path for _, path in seen))) == ["1", "2", "3"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(ODD, min_size=1, max_size=12).filter(lambda name: name.strip(".") and name[0] not in "._"))
 def test_names_mean_themselves(bucket, name):
     uri = f"{bucket}/{name}/{name}.jpg"
@@ -133,6 +133,55 @@ def test_a_store_that_fails_one_request_in_five_loses_and_changes_nothing(bucket
     assert sorted(keys(bucket)[0]) == sorted([*(f"f/{name}" for name in wanted), "t.parquet"])
 
 
+@pytest.mark.parametrize(("kind", "size"), [*((kind, 7) for kind in FAULTS), ("truncated", 9 << 20)])
+def test_a_failed_read_is_read_again(bucket, proxied, kind, size):
+    """Also of a file with fewer bytes than the error has."""
+    data = noise(size)
+    storage.write_bytes(f"{bucket}/file", data)
+    faults = iter([kind])
+    proxy = proxied(choose=lambda request: next(faults, None) if request.method == "GET" else None, seconds=0.2)
+    assert storage.read_bytes(f"{bucket}/file") == data
+    assert proxy.injected == {kind: 1}
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_one_of_both(bucket, proxied, s3_server):
+    client = boto3.client("s3", endpoint_url=s3_server)
+    for after in (b"{}", b'{"much": "longer than before"}', None):
+        storage.write_bytes(f"{bucket}/file", b'{"a": 1}')
+        turn = []
+
+        def replace(request, after=after, turn=turn):
+            if request.method == "GET" and not turn:
+                turn.append(request)
+                if after is None:
+                    client.delete_object(Bucket=bucket[5:], Key="file")
+                else:
+                    client.put_object(Bucket=bucket[5:], Key="file", Body=after)
+
+        proxied(choose=replace)
+        for maximum in (None, 100):
+            if after is None:
+                with pytest.raises(FileNotFoundError):
+                    storage.read_bytes(f"{bucket}/file", maximum)
+            else:
+                assert storage.read_bytes(f"{bucket}/file", maximum) == after
+        assert turn
+
+
+def test_parts_of_a_large_file_are_read_without_the_rest(bucket, proxied):
+    """As Parquet is: some columns of 10 MB."""
+    table = pa.table({"image_id": [str(i) for i in range(2000)], "scores": [noise(5000, i) for i in range(2000)]})
+    storage.write_table(f"{bucket}/t.parquet", table, row_group_size=500)
+    sent = []
+    proxied(choose=lambda request: sent.append(request.headers.get("Range")))
+    assert storage.read_table(f"{bucket}/t.parquet", ["image_id"]).equals(table.select(["image_id"]))
+    ranges = [list(map(int, each.removeprefix("bytes=").split("-"))) for each in sent if each]
+    assert sum(last - first + 1 for first, last in ranges) < 2 << 20
+    assert storage.read_schema(f"{bucket}/t.parquet") == table.schema
+    batches = storage.iterate_table(f"{bucket}/t.parquet", ["image_id"], 300)
+    assert pa.Table.from_batches(batches).equals(table.select(["image_id"]))
+
+
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_a_writer_killed_in_the_middle_of_an_upload_leaves_what_was_there(bucket, proxied, before):
     proxy = proxied(choose=lambda request: "late" if "partNumber=2" in request.raw_path else None, seconds=60)
@@ -178,7 +227,10 @@ def test_what_cannot_work_is_said_in_seconds(bucket, proxied, monkeypatch):
     assert "has no bucket 'no-such-bucket-0'; create it, or correct the name or AWS_ENDPOINT_URL" in missing
     proxy = proxied(choose=lambda request: FORBIDDEN)
     refused = said(f"{bucket}/photos", 10)
-    assert f"at {proxy.url} refuses the credentials" in refused
+    with pytest.raises(StorageError) as reading:
+        storage.read_bytes(f"{bucket}/photo.jpg")
+    for told in (refused, str(reading.value)):
+        assert f"at {proxy.url} refuses the credentials" in told
     assert "AWS_SECRET_ACCESS_KEY" in refused
     with socket.socket() as nothing:
         nothing.bind(("127.0.0.1", 0))

@@ -67,14 +67,18 @@ class PhotoIndex:
             return path
         stem = posixpath.splitext(path)[0]
         same_stem = self._by_stem.get(stem, [])
-        above = map(str, PurePosixPath(path).parents)
-        if stem in self._leaving_stems or any(place in self.leaving for place in above):
+        # Names of a list are looked for by the million, in several folders: most roots have no such links.
+        if self.leaving and self._leaves(path, stem):
             raise RowError("leaves_root", f"{name!r} is a symbolic link that leads out of {self.root}")
         if len(same_stem) > 1:
             raise RowError("ambiguous_name", f"{name!r} is not there, and several photos have its stem: {same_stem}")
         if not same_stem:
             raise RowError("missing_photo", f"{name!r} is not in {storage.join(self.root, folder)}")
         return same_stem[0]
+
+    def _leaves(self, path: str, stem: str) -> bool:
+        above = map(str, PurePosixPath(path).parents)
+        return stem in self._leaving_stems or any(place in self.leaving for place in above)
 
     def choose_folder(self, folders: Sequence[str], names: Iterable[str]) -> tuple[str, list[str]]:
         """The folder of ``folders`` in which most of ``names`` are found (the first of equals), and all that have any.
