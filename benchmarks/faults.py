@@ -385,11 +385,16 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         for name in stages:
             for fault in faults:
                 print(f"{name}, {fault}, seed {seed}", flush=True)
-                trial = bench.trial(name, fault, seed)
-                print(f"  {trial}", flush=True)
+                try:
+                    line = asdict(bench.trial(name, fault, seed))
+                except RuntimeError as error:
+                    line = {"stage": name, "fault": fault, "seed": seed, "failed": str(error)[-1000:]}
+                print(f"  {line}", flush=True)
                 with records.open("a") as stream:
-                    stream.write(json.dumps(asdict(trial)) + "\n")
-    trials = [Trial(**json.loads(line)) for line in records.read_text().splitlines()]
+                    stream.write(json.dumps(line) + "\n")
+    every = [json.loads(line) for line in records.read_text().splitlines()]
+    failed = [line for line in every if "failed" in line]
+    trials = [Trial(**line) for line in every if "failed" not in line]
     bad = sum(bool(t.lost or t.doubled or t.changed or t.added) for t in trials)
     return [
         f"{machine()}, shared with other work: the seconds say little. {options.photos} photos, two untrained models; "
@@ -397,7 +402,8 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         "",
         *table(trials),
         "",
-        f"{len(trials)} trials, {bad} of them with a row lost, doubled or changed.",
+        f"{len(every)} trials, {bad} of them with a row lost, doubled or changed, {len(failed)} that did not end.",
+        *(f"- did not end: {line['stage']}, {line['fault']}, seed {line['seed']}" for line in failed),
     ]
 
 

@@ -3,8 +3,8 @@
 Rank rows are those of a finished demo output (`make reproduce-demo` or `make demo`), one after the other and again from
 the start, under new image ids; their pictures are crops of 512 x 384 from the demo's source photographs, since the
 demo's own of 256 x 192 would make the page too small. Tables are the demo's; figures, which do not hang on the number
-of photos, are left out. Each time is the median of the repeats; the browser is the system's Chromium, driven by
-playwright, so that clicks are answered some milliseconds later than a hand's.
+of photos, are left out. Times in the browser are medians of the repeats; it is the system's Chromium, driven by playwright,
+so that clicks are answered some milliseconds later than a hand's.
 
     python -m benchmarks.report_page --output benchmarks/results/report_page.md
 """
@@ -97,7 +97,8 @@ def measure(chosen: argparse.Namespace) -> list[str]:
     source = find_run(chosen.source, chosen.dataset)
     lines = [
         f"{machine()}; rank rows of {source.dataset}, {source.grid.rows} x {source.grid.columns} blocks, pictures of "
-        f"{WIDTH} x {HEIGHT} shown at {Settings().report.thumbnail} pixels; medians of {chosen.repeats}; no figures; "
+        f"{WIDTH} x {HEIGHT} shown at {Settings().report.thumbnail} pixels; "
+        f"medians of {chosen.repeats}, the making once; no figures; "
         f"load average before {os.getloadavg()[0]:.1f}.",
         "",
         "| photos | page, MB | seconds to make | DOMContentLoaded, ms | first answer, ms | a click, ms | heap, MiB |",

@@ -66,30 +66,41 @@ def last_lines(log: Path) -> tuple[str, str]:
 
 def differences(first: Path, second: Path) -> Iterator[str]:
     """What differs between two outputs, a line each; and what was compared when nothing does."""
-    weights = sorted(path.relative_to(first) for path in first.glob("checkpoints/**/model.safetensors"))
+    weights = both(first, second, "checkpoints/**/model.safetensors")
     for path in weights:
-        if not (second / path).exists() or (first / path).read_bytes() != (second / path).read_bytes():
+        if not same_bytes(first / path, second / path):
             yield f"weights {path} differ"
     rows = 0
     for kind, key in STORED.items():
-        for folder in sorted({file.parent for file in first.glob(f"{kind}/**/*.parquet")}):
-            path = folder.relative_to(first)
+        for path in sorted({file.parent for file in both(first, second, f"{kind}/**/*.parquet")}):
             ours, theirs = (sorted_rows(root / path, key) for root in (first, second))
             rows += ours.num_rows
             if theirs.num_rows != theirs.group_by(list(key)).aggregate([]).num_rows:
                 yield f"{path} holds rows twice"
             if not ours.equals(theirs):
                 yield f"{path} differs: {ours.num_rows} rows and {theirs.num_rows}"
-    tables = sorted(path.relative_to(first) for path in first.glob("tables/*"))
+    tables = both(first, second, "tables/*")
     for path in tables:
-        if not (second / path).exists():
-            yield f"{path} is missing"
+        if not ((first / path).exists() and (second / path).exists()):
+            yield f"{path} is in one of both only"
         elif path.suffix == ".parquet":
             if not storage.read_table(str(first / path)).equals(storage.read_table(str(second / path))):
                 yield f"{path} differs"
-        elif (first / path).read_bytes() != (second / path).read_bytes():
+        elif not same_bytes(first / path, second / path):
             yield f"{path} differs"
+    if not (weights and rows and tables):
+        yield "NOTHING to compare: an output has no models, rows or tables"
     yield f"compared: {len(weights)} models' weights, {rows:,} stored rows, {len(tables)} files of tables"
+
+
+def both(first: Path, second: Path, pattern: str) -> list[Path]:
+    """The paths of a pattern below either output."""
+    return sorted({path.relative_to(root) for root in (first, second) for path in root.glob(pattern)})
+
+
+def same_bytes(first: Path, second: Path) -> bool:
+    """Whether both files are there and equal."""
+    return first.exists() and second.exists() and first.read_bytes() == second.read_bytes()
 
 
 def sorted_rows(folder: Path, key: tuple[str, ...]) -> pa.Table:
@@ -131,7 +142,7 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         code = experiment(options, killed, log, None)
         say(f"the same command again: exit code {code} after {duration(time.monotonic() - started)}")
         found = list(differences(undisturbed, killed))
-    same = "Everything is equal, to the last bit." if len(found) == 1 else "NOT EQUAL."
+    same = "Everything is equal, to the last bit." if len(found) == 1 and code == 0 else "NOT EQUAL."
     return [
         f"{machine()}; `{options.config}` {options.flags}; seed {options.seed}.",
         "",

@@ -52,7 +52,7 @@ def line(what: str, record: dict[str, Any], stages: tuple[str, ...], note: str =
 
 def work(options: argparse.Namespace) -> Iterable[str]:
     """The jobs one by one, then the one stream."""
-    stream = ("score", "compact", "second pass", "second compact")
+    stream = ("band means", "score", "compact", "second pass", "second compact")
     with tempfile.TemporaryDirectory() as scratch:
         apart, together = (fresh(options, Path(scratch) / name) for name in ("apart", "together"))
         ranked = job("rank", options, apart, *ALONE)

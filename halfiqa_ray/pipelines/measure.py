@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.measure_plan import plan_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
@@ -20,8 +22,11 @@ def run(settings: Settings) -> int:
     rows = chosen_rows(plan.manifest, settings.rank)
     with ray_session(settings, rows["uri"].to_pylist()):
         check_room("measuring", {"CPU": settings.compute.decode_cpus}, 1, "lower compute.decode_cpus")
-        measure = plan_measures(plan)
+        start = time.monotonic()
+        measure = plan_measures(plan)  # before the record: the run's key hangs on its band means
+        seconds = time.monotonic() - start
         with RunRecord.of(settings, "measure", measure.key) as record:
+            record.took("band means", seconds)
             job = PhotoJob(
                 *("measure", plan, record, rows, measure.errors, measure.key), measures=True, measure=measure
             )

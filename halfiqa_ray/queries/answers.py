@@ -104,7 +104,16 @@ def _plain(value: Any) -> Any:
 
 
 def describe(connection: DuckDBPyConnection) -> str:
-    """Every view: its rows, which runs they are of, and its columns."""
+    """Every view: its rows, which runs they are of, and its columns. Raises QueryError for a file that is damaged."""
+    import duckdb
+
+    try:
+        return _described(connection)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
+def _described(connection: DuckDBPyConnection) -> str:
     columns: dict[str, list[str]] = {}
     for view, column in connection.sql(
         "SELECT table_name, column_name || ' ' || data_type FROM information_schema.columns "

@@ -60,8 +60,11 @@ def connect(output: str) -> DuckDBPyConnection:
     connection.register_filesystem(StoredFiles(output))
     connection.execute("CREATE SCHEMA internal")
     define_macros(connection)
-    records = define_records(connection, output)
-    files = [*_define_sources(connection, output), *_define_tables(connection, output)]
+    try:
+        records = define_records(connection, output)
+        files = [*_define_sources(connection, output), *_define_tables(connection, output)]
+    except duckdb.Error as error:
+        raise QueryError(f"a file of {output} cannot be read: {error}") from error
     if not files and not records:
         raise QueryError(f"no results in {output}: name the folder or URI that the other jobs wrote to (--output)")
     connection.execute("SET allowed_paths = ?", [files])

@@ -47,6 +47,7 @@ class Shown:
     rule_note: str
     facts: dict[str, str]
     failures: list[page_run.Failed]
+    failed: int  # different photos among them: each stage files its own
     headline: list[dict[str, str]]
     tables: list[page_tables.Told]
     figures: Sequence[Drawn]
@@ -124,12 +125,14 @@ def _show(settings: Settings, run: Run, figures: Sequence[Drawn]) -> Shown:
     halves = _halves(settings, run, images)
     photos = read_photos(settings, halved, halves)
     scale = run.metadata["mos_scale"]
+    failures = page_run.failures(settings.output, run)
     return Shown(
         run=run,
         rule=rule,
         rule_note=halved.said,
         facts=page_run.facts(settings.output, run, images),
-        failures=page_run.failures(settings.output, run),
+        failures=failures,
+        failed=len({one.image_id for one in failures}),
         headline=page_tables.headline(settings.output, run),
         tables=page_tables.tell_tables(settings.output, run, rule),
         figures=figures,

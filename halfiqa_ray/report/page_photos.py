@@ -23,7 +23,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.report.choose import Halved
-from halfiqa_ray.report.photos import Photo, photo_uris, small_photo
+from halfiqa_ray.report.photos import photo_uris, small_photo
 from halfiqa_ray.report.stored import Missing
 from halfiqa_ray.report.style import printable
 from halfiqa_ray.tables.derived import Zeroed, read_measures, read_zeroed
@@ -121,7 +121,7 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
         row, scores_S = rows[position]
         low, high, steps_S = quantise(scores_S)
         largest = max(largest, float(np.abs(restore(low, high, steps_S) - scores_S).max()))
-        picture, pixels = pictures[image_id], pictures[image_id].pixels
+        picture = pictures[image_id]
         shape = (row["original_height"], row["original_width"])
         turned = run.metadata.get("portrait") == "rotate" and None not in shape and shape[0] > shape[1]
         shape = shape[::-1] if turned else shape
@@ -138,9 +138,9 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
         )
         explorer.append(
             {
-                "picture": None if pixels is None else _data_uri(pixels),
+                "picture": picture.data_uri,
                 "note": printable(picture.problem) or ("turned a quarter, as the model saw it" if turned else ""),
-                "shape": shape if pixels is None else pixels.shape[:2],  # height, width
+                "shape": picture.shape or shape,  # height, width
                 "low": low,
                 "high": high,
                 "scores": base64.b64encode(steps_S.tobytes()).decode(),
@@ -152,18 +152,30 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
                 "zeroed": _zeroed(models, halves, position),
             }
         )
-    unreadable = {image_id: picture.problem for image_id, picture in pictures.items() if picture.pixels is None}
+    unreadable = {image_id: picture.problem for image_id, picture in pictures.items() if picture.data_uri is None}
     return Photos(gallery, explorer, choice, largest, unreadable)
 
 
-def _pictures(settings: Settings, run: Run, image_ids: Sequence[str]) -> dict[str, Photo]:
+@dataclass(frozen=True)
+class _Picture:
+    """A photo as the page carries it, or why it does not."""
+
+    data_uri: str | None
+    shape: tuple[int, ...] | None  # height, width
+    problem: str  # "" where there is none
+
+
+def _pictures(settings: Settings, run: Run, image_ids: Sequence[str]) -> dict[str, _Picture]:
     try:
         uris = photo_uris(settings.output, run.dataset)
     except Missing as missing:
-        return {image_id: Photo(image_id, None, str(missing)) for image_id in image_ids}
+        return {image_id: _Picture(None, None, str(missing)) for image_id in image_ids}
 
-    def picture(image_id: str) -> Photo:
-        return small_photo(image_id, uris, run, settings.data.maximum_pixels, settings.report.thumbnail)
+    def picture(image_id: str) -> _Picture:
+        photo = small_photo(image_id, uris, run, settings.data.maximum_pixels, settings.report.thumbnail)
+        if photo.pixels is None:
+            return _Picture(None, None, photo.problem)
+        return _Picture(_data_uri(photo.pixels), photo.pixels.shape[:2], photo.problem)
 
     with ThreadPoolExecutor(READERS) as pool:
         return dict(zip(image_ids, pool.map(picture, image_ids), strict=True))

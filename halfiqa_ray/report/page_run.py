@@ -15,7 +15,7 @@ from halfiqa_ray.report.style import printable
 from halfiqa_ray.tables.reading import Images, Run
 from halfiqa_ray.tables.writing import number
 
-OF_RANK_RUN = ("rank", "zero")  # jobs whose errors are filed under the rank run's key
+OF_RANK_RUN = ("rank", "zero", "export")  # jobs whose errors are filed under the rank run's key
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def facts(output: str, run: Run, images: Images) -> dict[str, str]:
     if about.get("native"):
         found["Size"] = "photos scored at their own size"
     found["Photos higher than wide"] = {"rotate": "turned a quarter first"}.get(
-        str(about.get("portrait")), "resized to the same landscape input"
+        str(about.get("portrait")), "as they are" if about.get("native") else "resized to the same landscape input"
     )
     found |= _agreement(about) | _record(output, run)
     return {name: printable(value) for name, value in found.items()}
@@ -77,6 +77,8 @@ def _agreement(about: dict[str, Any]) -> dict[str, str]:
         record = read_record(str(about.get("checkpoint")))
     except (CheckpointError, OSError, ValueError):
         return {"Agreement with MOS": "unknown: the checkpoint is not at its place any more"}
+    if about.get("checkpoint_sha256") not in (None, record.weights_sha256):
+        return {"Agreement with MOS": "unknown: another checkpoint is at its place now"}
     said = [
         f"{split}: PLCC {number(found.plcc) or 'none'}, SRCC {number(found.srcc) or 'none'} (n {found.n})"
         for split, found in record.metrics.items()

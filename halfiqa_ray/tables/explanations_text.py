@@ -48,10 +48,10 @@ def _table(rows: Rows, full: bool, scope: str | None = None) -> Cells:
     header += ["important less random's", "trivial less random's"] if full else []
     header += ["MOS: trivial", "MOS: important"] if mos else []
     header += ["MOS: trivial - important"] if full and mos else []
-    return Cells([*header, "n", "note"], [_line(row, full, mos) for row in rows], title)
+    return Cells([*header, "n", "note"], [_line(row, full, mos, first["models"]) for row in rows], title)
 
 
-def _line(row: dict[str, Any], full: bool, mos: bool) -> list[str]:
+def _line(row: dict[str, Any], full: bool, mos: bool, models: int) -> list[str]:
     name = NAMES.get(row["ranking"], row["ranking"]) + " (default rule)" * row["default_rule"]
     if row["kind"] == "own explanation":
         name += ", own" if row["model"] == MEAN else " (own)"
@@ -62,7 +62,8 @@ def _line(row: dict[str, Any], full: bool, mos: bool) -> list[str]:
     if mos:
         line += [(interval_cell if full else _bare)(row, f"{half}_mos") for half in ("trivial", "important")]
         line += [interval_cell(row, "difference_mos", True)] if full else []
-    return [*line, str(row["n"]), row["note"] or ""]
+    fewer = [f"mean of {row['models']} models"] if row["models"] != models else []
+    return [*line, str(row["n"]), "; ".join([*fewer, *filter(None, [row["note"]])])]
 
 
 def _bare(row: dict[str, Any], name: str) -> str:

@@ -240,9 +240,9 @@ def test_everything_can_be_done_from_the_keyboard(visit, stored):
 def test_a_screen_reader_is_told_blocks_and_scores(visit, stored):
     page = visit(f"#photo={PHOTO}&data=planted&kept={FULL ^ MASKED}")
     labels = [block(page, b).get_attribute("aria-label") for b in range(6)]
-    assert labels[0] == "block row 1 column 1, kept"
-    assert labels[1] == "block row 1 column 2, masked"
-    assert labels[5] == "block row 2 column 3, kept"
+    assert labels == [f"block row {row} column {column}" for row in (1, 2) for column in (1, 2, 3)]
+    pressed = [block(page, b).get_attribute("aria-pressed") for b in range(6)]
+    assert [pressed[0], pressed[1], pressed[5]] == ["true", "false", "true"]
     block(page, 5).click()
     page.wait_for_timeout(300)
     subset = FULL ^ MASKED ^ 0b100000

@@ -19,6 +19,14 @@ def work(counter):
     counter.add.remote(3, 1)
 
 
+def read(counter, done):
+    """The counts once so much is done: tasks do not wait for the counter to hear them."""
+    deadline = time.monotonic() + 60
+    while (found := ray.get(counter.read.remote())).done < done and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
 def scraped(words):
     """Lines of Ray's metrics with these words, once there are any."""
     port = ray.nodes()[0]["MetricsExportPort"]
@@ -37,7 +45,7 @@ def scraped(words):
 def test_what_stages_took_is_counted_and_measured(cluster, capsys):
     with counting(6, "photos scored", 10) as counter:
         ray.get([work.remote(counter) for _ in range(2)])
-        found = ray.get(counter.read.remote())
+        found = read(counter, 6)
     assert (found.done, found.failed, found.photos) == (6, 2, {"decode": 6})
     assert 0.4 <= found.seconds["decode"] < 4
     assert capsys.readouterr().out.startswith("photos scored: 6 of 6 in ")

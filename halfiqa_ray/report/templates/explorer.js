@@ -248,6 +248,15 @@ class Explorer {
       tint.classList.toggle("down", value < 0);
       said.textContent = name === "planted damage" ? (value ? "damaged" : "") : sayBriefly(value, name === "Shapley values");
     });
+    this.#nameBlocks();
+  }
+
+  /** What a screen reader says of the blocks: place, value of the overlay; whether one is kept is its pressed state. */
+  #nameBlocks() {
+    this.blocks.forEach((button, block) => {
+      const value = button.children[1].textContent;
+      button.setAttribute("aria-label", `block ${this.#place(block)}${value ? `, ${value}` : ""}`);
+    });
   }
 
   /** Everything that hangs on which blocks are kept. */
@@ -259,8 +268,8 @@ class Explorer {
     this.blocks.forEach((button, block) => {
       const on = Boolean((kept >> block) & 1);
       button.setAttribute("aria-pressed", on);
-      button.setAttribute("aria-label", `block ${this.#place(block)}, ${on ? "kept" : "masked"}`);
     });
+    this.#nameBlocks();
     const place = Math.min(1, Math.max(0, (score - data.low) / (data.high - data.low)));
     const level = Math.round(4 * place);
     this.#element("score").textContent = say(score, data.digits);
