@@ -3,8 +3,8 @@
 Rank rows are those of a finished demo output (`make reproduce-demo` or `make demo`), one after the other and again from
 the start, under new image ids; their pictures are crops of 512 x 384 from the demo's source photographs, since the
 demo's own of 256 x 192 would make the page too small. Tables are the demo's; figures, which do not hang on the number
-of photos, are left out. Times in the browser are medians of the repeats; it is the system's Chromium, driven by playwright,
-so that clicks are answered some milliseconds later than a hand's.
+of photos, are left out. Times in the browser are medians of the repeats; it is the system's Chromium, driven by
+playwright, so that clicks are answered some milliseconds later than a hand's.
 
     python -m benchmarks.report_page --output benchmarks/results/report_page.md
 """

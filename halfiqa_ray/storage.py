@@ -84,15 +84,15 @@ def exists(uri: str) -> bool:
         return store.get_file_info(path).type != pafs.FileType.NotFound
 
 
-def list_files(uri: str, suffix: str = "", recursive: bool = False) -> list[str]:
+def list_files(uri: str, suffix: str = "", recursive: bool = False, settled: bool = True) -> list[str]:
     """URIs of the files below a folder whose names end in ``suffix``, sorted; [] when there is no such folder.
 
     Names that start with ``.`` or ``_`` are unfinished or private and left out. Listing takes a while, and a job may be
     merging files meanwhile: it writes the one before it deletes the many. So the folder is listed until nothing has
-    gone from it, which no merged file can then be missing from.
+    gone from it, which no merged file can then be missing from; once only when not ``settled``.
     """
-    files = _list_once(uri, suffix, recursive)
-    while set(files) - set(again := _list_once(uri, suffix, recursive)):
+    files = again = _list_once(uri, suffix, recursive)
+    while settled and set(files) - set(again := _list_once(uri, suffix, recursive)):
         files = again
     return again
 

@@ -1,9 +1,9 @@
-"""The process that decodes photos for `guard`: ``python -m halfiqa_ray.data.decoder FD BYTES``.
+"""The process that decodes photos for `guard`: ``python -m halfiqa_ray.data.decoder FD BYTES SECONDS``.
 
 It says that it is ready, then reads one JSON line a photo from standard input and answers with one on standard output.
 The photo's bytes, and then its pixels at every wanted size, one after the other, lie in the shared memory behind the
-file descriptor FD. It ends when its input does, so that it never outlives the process that asks. It imports Pillow and
-numpy, not torch or Ray.
+file descriptor FD. It ends when its input does, or a little after SECONDS over one photo, so that it does not outlive
+the process that asks. It imports Pillow and numpy, not torch or Ray.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import mmap
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ import numpy as np
 from PIL import Image
 
 from halfiqa_ray.data.decoding import ImageError, Wanted, decode_at
+
+LATE = 5  # seconds after those in which the process that asks would have ended this one
 
 
 def remapped(shared: int, memory: mmap.mmap | None) -> mmap.mmap:
@@ -62,14 +65,16 @@ def answer(asked: dict[str, Any], shared: int, memory: mmap.mmap) -> dict[str, A
 
 def main() -> None:
     """Serve until standard input ends."""
-    shared, memory_bytes = map(int, sys.argv[1:])
+    shared, memory_bytes, seconds = map(int, sys.argv[1:])
     bound(memory_bytes)
     memory = None
     Image.preinit()  # the first photo is not to wait for it
     print("ready", flush=True)
     for line in sys.stdin.buffer:
         memory = remapped(shared, memory)
+        signal.alarm(seconds + LATE)  # its default action ends C code as well
         print(json.dumps(answer(json.loads(line), shared, memory)), flush=True)
+        signal.alarm(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import mmap
 import os
 import select
@@ -45,6 +46,10 @@ ENVIRONMENT = {
 }
 
 
+class Killed(ImageError):
+    """Something from outside ended the decoder: the system, most likely, short of memory."""
+
+
 class Decoder:
     """One decoding process, started when it is first needed, and again when it has ended."""
 
@@ -57,10 +62,10 @@ class Decoder:
 
     def decode(self, data: bytes, wanted: Wanted) -> Photo:
         """`decode_at` in the process. Raises ImageError, also for a photo that takes too long or kills it."""
-        if len(data) > len(self.memory):
-            self._make_room(len(data))
-        self.memory[: len(data)] = data
-        said = self._ask({"bytes": len(data), **asdict(wanted)})
+        try:
+            said = self._ask(data, wanted)
+        except Killed:  # the first to go on a full machine, whoever filled it: once more before it is the photo's
+            said = self._ask(data, wanted)
         if "error" in said:
             raise ImageError(said["error"], said.get("message") or _more_memory(self.memory_bytes))
         self.memory = remapped(self.file, self.memory)
@@ -79,8 +84,12 @@ class Decoder:
         self.memory.close()
         os.close(self.file)
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, data: bytes, wanted: Wanted) -> dict[str, Any]:
         process = self._running()
+        if len(data) > len(self.memory):
+            self._make_room(len(data))
+        self.memory[: len(data)] = data
+        question = {"bytes": len(data), **asdict(wanted)}
         try:
             with suppress(BrokenPipeError):  # it died: there is no line to read either
                 _into(process).write(json.dumps(question).encode() + b"\n")
@@ -93,9 +102,7 @@ class Decoder:
             self._end()
             raise ImageError("decoder_too_slow", f"decoding took longer than {self.seconds:g} s (data.decode_seconds)")
         if not line:
-            how = _how_it_ended(process.wait())
-            self._end()
-            raise ImageError("decoder_died", f"decoding it ended the decoder ({how})")
+            raise self._died(process.wait())
         return dict(json.loads(line))
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -105,16 +112,29 @@ class Decoder:
             package = str(Path(halfiqa_ray.__file__).parents[1])
             path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
             self.process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-P", "-m", "halfiqa_ray.data.decoder", str(self.file), str(self.memory_bytes)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "halfiqa_ray.data.decoder",
+                    *(str(value) for value in (self.file, self.memory_bytes, math.ceil(self.seconds))),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[self.file],
                 env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
             )
             if not _line(self.process, START_SECONDS):
+                if self.process.poll() == -signal.SIGKILL:
+                    raise self._died(-signal.SIGKILL)
                 self._end()
                 raise RuntimeError("the process that decodes photos, halfiqa_ray.data.decoder, does not start")
         return self.process
+
+    def _died(self, code: int) -> ImageError:
+        self._end()
+        kind = Killed if code == -signal.SIGKILL else ImageError
+        return kind("decoder_died", f"decoding it ended the decoder ({_how_it_ended(code)})")
 
     def _end(self) -> None:
         if self.process is None:

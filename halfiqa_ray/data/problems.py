@@ -26,6 +26,10 @@ KINDS = {
 }
 
 
+# Perhaps the fault of the storage, or of a machine that is full or slow, not of the photo: worth another try.
+PASSING = {"missing_photo", "unreadable_photo", "decoder_died", "decoder_too_slow"}
+
+
 class DataError(ValueError):
     """The data set cannot be read at all; the text says which file or setting is at fault and what to do."""
 

@@ -148,20 +148,25 @@ def locked(folders: Sequence[str], job: str, force: bool) -> Iterator[Callable[[
             lock.check()
 
     thread = threading.Thread(target=renew, daemon=True)
+    thread.start()  # before all are taken: to watch one that was left behind takes as long as to lose the first
     try:
         for folder in sorted(set(folders)):
             lock = RunLock(folder, job)
             lock.take(force)
             held.append(lock)
-        thread.start()
         yield check
     finally:
         stop.set()
-        if thread.is_alive():
-            thread.join()
+        thread.join()
         for lock in held:
             with suppress(OSError):  # the next job sees that it is not renewed
                 lock.release()
+
+
+def holder(folder: str) -> str | None:
+    """Who holds the lock of a folder, as a name that no other has; None where there is none."""
+    there = RunLock(folder, "")._read()
+    return None if there is None else str(there["owner"])
 
 
 def _is_dead(there: dict[str, Any]) -> bool:

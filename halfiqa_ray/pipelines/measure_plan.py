@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import ray
 
 from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import sample
+from halfiqa_ray.data.problems import PASSING
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
@@ -110,6 +112,7 @@ def _compute_means(plan: Plan) -> tuple[float, ...]:
     photos = plan.manifest.filter(pa.array([i in set(chosen) for i in plan.manifest["image_id"].to_pylist()]))
     photos = photos.select(["image_id", "uri"])
     found: dict[str, list[float] | None] = {}
+    errors: Counter[str] = Counter()
     with counting(len(chosen), "photos sampled for the band means", compute.progress_seconds) as counter:
         steps = InTurn([BandMeans(plan.decode()), Tell(counter)])
         stream = ray.data.from_arrow(
@@ -117,11 +120,18 @@ def _compute_means(plan: Plan) -> tuple[float, ...]:
         ).map_batches(steps.__call__, batch_size=None, batch_format="pyarrow", num_cpus=compute.decode_cpus)
         for row in stream.iter_rows():
             found[row["image_id"]] = row["band_means"]
+            errors.update([row["error"]] if row["error"] else [])
     # In order of image id: the sum must not hang on which task was first.
     read = [found[image_id] for image_id in chosen if found[image_id] is not None]
     if not read:
         raise ValueError(f"none of the {len(chosen)} photos sampled for the band means can be read")
     means = tuple(np.mean(np.array(read, np.float64), axis=0).tolist())
     facts = {"band_means": means, "photos": len(read), "unreadable": len(chosen) - len(read), "images": chosen}
-    storage.write_json(uri, facts)
+    if errors:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in errors.most_common())
+        print(
+            f"band means of {len(read)} photos; of {len(chosen) - len(read)} others there are none: {kinds}", flush=True
+        )
+    if not errors.keys() & PASSING:  # another run may read those
+        storage.write_json(uri, facts)
     return means

@@ -16,14 +16,14 @@ from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.explain_plan import ExplainPlan
 from halfiqa_ray.pipelines.lock import locked
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
-from halfiqa_ray.pipelines.photo_stream import Stream, error_columns, passes
+from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, passes
 from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.zero_plan import Checkpoint, ZeroPlan
 from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors
-from halfiqa_ray.stages.watched import forget
+from halfiqa_ray.stages.watched import forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
 
 
@@ -58,6 +58,8 @@ class PhotoJob:
             return self._run(check_locks)
 
     def _run(self, check_locks: Callable[[], None]) -> pa.Table:
+        for marks in self._marks:
+            retry(marks)
         self._discard_stale()
         todo = self.todo(after=False)
         scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
@@ -71,8 +73,10 @@ class PhotoJob:
         if self.zero and self.zero.after:
             unfinished |= self._second_pass(self.zero, scorers, check_locks)
         ids = set(self.rows["image_id"].to_pylist())
+        check_locks()
         failed = settle_errors(self.errors, ids - unfinished)
-        forget(marks_uri(self.errors), unfinished)
+        for marks in self._marks:
+            forget(marks, unfinished)
         report_errors(failed, self.errors)
         self.record.note(counts={"in": len(ids), "out": len(ids - unfinished), "failed": failed.num_rows})
         return failed
@@ -112,6 +116,10 @@ class PhotoJob:
         return self.zero.given_halves() if self.zero else {}
 
     @property
+    def _marks(self) -> list[str]:
+        return [marks_uri(self.errors, stage) for stage in WATCHED]
+
+    @property
     def _models(self) -> tuple[Checkpoint, ...]:
         of = self.explain or self.zero
         return of.models if of else ()
@@ -137,7 +145,7 @@ class PhotoJob:
         models = self._models if explain or any(todo["zero"].to_pylist()) else ()
         measure = self.measure.stage if self.measure and pc.any(todo["measure"]).as_py() else None
         draw = explain.measure_maps if explain and pc.any(todo["mapped"]).as_py() else None
-        counts = Stream(
+        stream = Stream(
             plan=self.plan,
             outputs=self._outputs(ranks, explains=explain is not None),
             errors=self.errors,
@@ -150,7 +158,13 @@ class PhotoJob:
             explain=self.plan.settings.explain.lime if explain else None,
             planned={m.uri: m.record.weights_sha256 for m in models}
             | {self.plan.checkpoint: self.plan.record.weights_sha256},
-        ).run(todo, what)
+        )
+        try:
+            counts = stream.run(todo, what)
+        except (KeyboardInterrupt, SystemExit):
+            for marks in self._marks:
+                forgive(marks)
+            raise
         self.record.add_stages(counts.photos, counts.seconds)
 
     def _second_pass(self, zero: ZeroPlan, scorers: Scorers, check_locks: Callable[[], None]) -> set[str]:

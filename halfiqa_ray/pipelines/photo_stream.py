@@ -27,6 +27,7 @@ from halfiqa_ray.stages.score import ScorePhotos, stored_columns
 from halfiqa_ray.stages.watched import KILLED, Watched
 from halfiqa_ray.stages.zeroing import variants
 
+WATCHED = ("measure", "score")  # stages in which a photo may kill its process
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
 # Batches of forward passes in a block of photos, and the seconds that one may take before a stream counts as stuck.
 BLOCK_BATCHES, SECONDS_PER_BATCH = 64, 20
@@ -66,10 +67,12 @@ class Stream:
         blocks = [todo.slice(start, block) for start in range(0, todo.num_rows, block)]
         write = WriteParts(self.outputs, storage.absolute(self.errors), self.error_columns)
         steps: list[Callable[[pa.Table], pa.Table]] = [Timed("decode", self.plan.decode(self.zeroed_sizes), counter)]
-        marks = storage.absolute(marks_uri(self.errors))
-        watch = partial(Watched, marks=marks, most=settings.compute.killed_photos)
+        measuring, scoring = (
+            partial(Watched, marks=storage.absolute(marks_uri(self.errors, stage)), most=settings.compute.killed_photos)
+            for stage in WATCHED
+        )
         if self.measure is not None:
-            steps.append(watch(Timed("measure", self.measure, counter)))
+            steps.append(measuring(Timed("measure", self.measure, counter)))
         if self._networks:
             context = ray.data.DataContext.get_current()
             patience = SECONDS_PER_BATCH * block * max(self.passes(todo)) // scorers.batch_size
@@ -95,7 +98,7 @@ class Stream:
                         "planned": self.planned,
                     },
                     counter,
-                    watch,
+                    scoring,
                 ],
                 batch_size=block,
                 batch_format="pyarrow",
@@ -194,7 +197,8 @@ class ScoringActor:
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score one block of decoded photos."""
         scored = self.stage(rows)
-        unscored = rows["error"].length() - rows["error"].null_count + scored["error"].to_pylist().count(KILLED)
+        killed = zip(rows["error"].to_pylist(), scored["error"].to_pylist(), strict=True)
+        unscored = rows["error"].length() - rows["error"].null_count + list(killed).count((None, KILLED))
         if unscored:
             self.counter.add.remote(unscored, unscored)
         return scored

@@ -18,7 +18,6 @@ from halfiqa_ray.data.sidecars import Sidecars
 
 FORMAT = 1  # of the manifest; a higher one makes every data set anew
 SHOWN = 3  # problems of each kind that are printed
-PASSING = {"missing_photo", "unreadable_photo"}  # while decoding: the storage's fault, and worth another try
 
 
 def run(settings: Settings) -> int:
@@ -90,7 +89,7 @@ def _make(
 
             with record.timed("spatial_information"):
                 unreadable = measure(listing.rows, settings, storage.join(folder, "_spatial_information"))
-            retry = any(problem.kind in PASSING for problem in unreadable)
+            retry = any(problem.kind in problems.PASSING for problem in unreadable)
             lost = {problem.image_id for problem in unreadable}
             listing.rows = [row for row in listing.rows if row.image_id not in lost]
             found += [_in_list(problem, listing) for problem in unreadable]

@@ -98,7 +98,8 @@ class RunRecord:
         # At once, before the stream is taken down: `ray job stop` kills after three seconds. Not by print, which the
         # signal may have interrupted.
         os.write(2, f"{signal.Signals(number).name}: {STOPPED}\n".encode())
-        self._write(STOPPED)
+        with suppress(OSError):  # of a full disk; it stops all the same
+            self._write(STOPPED)
         raise SystemExit(128 + number)
 
     def _write(self, status: str) -> None:

@@ -44,7 +44,7 @@ from halfiqa_ray.models.targets import soft_labels
 from halfiqa_ray.models.training import Fit, TrainingError
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.feed import RayDataPixels
-from halfiqa_ray.pipelines.lock import locked
+from halfiqa_ray.pipelines.lock import FolderBusy, holder, locked
 from halfiqa_ray.pipelines.process_group import OneMachine
 from halfiqa_ray.pipelines.resources import check_room
 from halfiqa_ray.pipelines.runs import RunRecord
@@ -71,8 +71,12 @@ def run(settings: Settings) -> CheckpointRecord:
     """
     rows = read_manifest(settings.output, settings.data.dataset)
     mos_scale, folder = mos_scale_of(rows, settings), RunFolder.of(settings)
-    with locked([folder.uri], "train", settings.force):
-        return _run(settings, rows, mos_scale, folder)
+    with locked([folder.uri], "train", settings.force) as check_locks:
+        try:
+            return _run(settings, rows, mos_scale, folder)
+        except TrainingError:
+            check_locks()  # when another job has taken the run, that is what is wrong
+            raise
 
 
 def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFolder) -> CheckpointRecord:
@@ -100,7 +104,8 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
         save_checkpoint(folder.uri, model.eval(), checkpoint_record(settings, rows, model, "untrained", 0, {}))
         return read_record(folder.uri)
     errors = train_errors_uri(settings)
-    storage.delete_folder(errors)
+    if not folder.history():  # else the photos that a run before could not read are not all read again
+        storage.delete_folder(errors)
     uris = rows["uri"].to_pylist()
     with ray_session(settings, uris), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
@@ -204,6 +209,7 @@ def fit_on_workers(
             "folder": storage.absolute(folder.uri),
             "errors": storage.absolute(errors),
             "judged": judged,
+            "holder": holder(folder.uri),
         },
         scaling_config=ray.train.ScalingConfig(
             num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
@@ -276,7 +282,7 @@ def worker(config: dict[str, Any]) -> None:
     if folder.failure():
         return
     try:
-        _fit(settings, folder, config["errors"], config["judged"])
+        _fit(settings, folder, config["errors"], config["judged"], config["holder"])
     except (MemoryError, RuntimeError) as error:
         told = out_of_memory(settings, error) or (error if isinstance(error, TrainingError) else None)
         if told is None:
@@ -312,7 +318,7 @@ def pixels_of(settings: Settings, rows: pa.Table) -> Pixels:
     return RayDataPixels(uris, model.height, model.width, Bounds.of(settings.data), train.decode_cpus)
 
 
-def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool) -> None:
+def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool, held_by: str | None) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(torch_threads(settings.train))
@@ -343,6 +349,8 @@ def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool) -> No
         with checkpoint.as_directory() as where:
             fit.load_state(torch.load(Path(where) / STATE_FILE, map_location=get_device(), weights_only=True))
     for report in fit.epochs():
+        write_problems(errors, rows, pixels, rank)
+        _check_holder(folder, held_by, rank)
         with tempfile.TemporaryDirectory() as where:
             kept = None
             if rank == 0:
@@ -369,8 +377,15 @@ def _fit(settings: Settings, folder: RunFolder, errors: str, judged: bool) -> No
         others = {split: chosen for split, chosen in photos.items() if split != "train"}
     scores = {split: fit.scores(chosen) for split, chosen in others.items()}
     write_problems(errors, rows, pixels, rank)
+    _check_holder(folder, held_by, rank)
     if judged and rank == 0:
         finish(settings, folder, rows, fit, others, scores)
+
+
+def _check_holder(folder: RunFolder, held_by: str | None, rank: int) -> None:
+    """Raise FolderBusy when another job has taken the run: what this one would write is no longer its own."""
+    if rank == 0 and holder(folder.uri) not in (held_by, None):
+        raise FolderBusy(f"{folder.uri} was taken over by another job: this one stops")
 
 
 def finish(
@@ -413,7 +428,9 @@ def write_problems(errors: str, rows: pa.Table, pixels: Pixels, rank: int) -> No
         for place, (kind, said) in sorted(pixels.problems.items())
     ]
     if found:
-        storage.write_table(storage.join(errors, f"part-{rank}.parquet"), pa.Table.from_pylist(found, schema.ERRORS))
+        # A file for each set of photos: a worker that goes on after another does not read all of them again.
+        name = f"part-{rank}-{fingerprint([row['image_id'] for row in found])[:8]}.parquet"
+        storage.write_table(storage.join(errors, name), pa.Table.from_pylist(found, schema.ERRORS))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import ray
 import ray.tune
 import ray.util.state
@@ -32,6 +33,7 @@ from halfiqa_ray.models.schedule import stages
 from halfiqa_ray.models.training import EpochReport, TrainingError
 from halfiqa_ray.pipelines.capacity import capacity
 from halfiqa_ray.pipelines.errors import report_errors
+from halfiqa_ray.pipelines.lock import locked
 from halfiqa_ray.pipelines.progress import duration
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.search_space import Trial, check_space, draw_trials, with_values
@@ -55,15 +57,21 @@ def run(settings: Settings) -> TuneFolder:
     """Search as ``settings`` say, or go on with the search of that name, or return at once when it is finished.
 
     Raises DataError without a manifest, ValueError for a space or settings that cannot be searched (RunNameTaken where
-    the name has other ones), WeightsError without backbone weights, and TuningError when the cluster has no room or
-    every trial failed. A trial that fails is a row with its reason.
+    the name has other ones), WeightsError without backbone weights, FolderBusy when another job does the search, and
+    TuningError when the cluster has no room or every trial failed. A trial that fails is a row with its reason.
     """
-    tune, name = settings.tune, f"tune {settings.tune.name}"
     rows = read_manifest(settings.output, settings.data.dataset)
-    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
-    photos = photos_by_split(rows, mos_scale)
+    photos_by_split(rows, mos_scale_of(rows, settings))
     check_space(settings)
     folder = TuneFolder.of(settings)
+    with locked([folder.uri], "tune", settings.force):
+        return _run(settings, rows, folder)
+
+
+def _run(settings: Settings, rows: pa.Table, folder: TuneFolder) -> TuneFolder:
+    tune, name = settings.tune, f"tune {settings.tune.name}"
+    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
+    photos = photos_by_split(rows, mos_scale)
     drawn = folder.draws()
     if drawn is not None:
         folder.claim(settings, about["split_hash"])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from halfiqa_ray import storage
-from halfiqa_ray.config import Rule
+from halfiqa_ray.config import Rule, fingerprint
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.controls import other_images
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
@@ -63,8 +63,9 @@ class ZeroPlan:
 
     @property
     def errors(self) -> str:
-        """Folder of the errors of the zero job."""
-        return errors_uri(self.plan.settings.output, "zero", self.plan.settings.data.dataset, self.plan.key)
+        """Folder of the errors of the zero job: its own for these models, as others have other ones."""
+        of_run = errors_uri(self.plan.settings.output, "zero", self.plan.settings.data.dataset, self.plan.key)
+        return storage.join(of_run, f"models={fingerprint(sorted(output.folder for output in self.outputs))[:8]}")
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -96,6 +96,20 @@ class Watched:
             )
 
 
+def retry(marks: str) -> None:
+    """At the start of a job: let each photo that was given up be tried once more, as what was wrong may be mended."""
+    for uri, facts in _facts(marks).items():
+        if facts.get("given_up"):
+            _Mark(uri, facts["image_ids"]).write(TRIES - 1)
+
+
+def forgive(marks: str) -> None:
+    """When a job is stopped: what is being worked on ends with it, and is not to blame."""
+    for uri, facts in _facts(marks).items():
+        if not facts.get("given_up"):
+            _Mark(uri, facts["image_ids"]).write(max(0, facts["deaths"] - 1))
+
+
 def forget(marks: str, unfinished: Set[str]) -> None:
     """When nothing is worked on any more: remove the marks, but of ``unfinished`` photos that were given up.
 
@@ -135,7 +149,7 @@ class _Mark:
 def _facts(marks: str) -> dict[str, dict[str, Any]]:
     """What all marks say, by their URI; of those that are not removed in between."""
     found = {}
-    for uri in storage.list_files(marks, ".json"):
+    for uri in storage.list_files(marks, ".json", settled=False):  # marks come and go all the time
         try:
             found[uri] = storage.read_json(uri)
         except FileNotFoundError:

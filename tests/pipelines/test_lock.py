@@ -11,7 +11,7 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.pipelines import lock
-from halfiqa_ray.pipelines.lock import FolderBusy, RunLock, locked
+from halfiqa_ray.pipelines.lock import FolderBusy, RunLock, holder, locked
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +140,33 @@ def test_a_lock_that_was_left_half_written_is_no_lock(tmp_path):
 def test_results_are_listed_without_the_lock(folder):
     with locked([folder], "rank", False):
         assert storage.list_files(folder) == []
+
+
+def test_a_lock_is_renewed_while_others_are_waited_for(tmp_path, monkeypatch):
+    """Or the first would look left behind by the time the last is taken."""
+    folders = [str(tmp_path / name) for name in "abc"]
+    for folder in folders[1:]:
+        left_behind(folder, host="elsewhere")
+    result = []
+
+    def work():
+        with locked(folders, "rank", False) as check:
+            time.sleep(1)
+            check()
+            result.append("kept")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.3)
+    with pytest.raises(FolderBusy), locked(folders[:1], "rank", False):
+        pass
+    thread.join()
+    assert result == ["kept"]
+
+
+def test_who_holds_a_folder(folder):
+    assert holder(folder) is None
+    with locked([folder], "rank", False):
+        first = holder(folder)
+        with locked([folder], "rank", True):
+            assert holder(folder) not in (None, first)

@@ -189,6 +189,14 @@ def test_a_damaged_file_is_named(tmp_path):
         connect(str(tmp_path))
 
 
+def test_a_damaged_file_beside_a_whole_one_is_named(tmp_path):
+    small_run(tmp_path, "0123abcd", "2026-03-01T00:00:00+00:00")
+    whole = storage.list_files(str(tmp_path / "rank"), ".parquet", recursive=True)[0]
+    storage.write_bytes(f"{whole.rsplit('/', 1)[0]}/zzz.parquet", storage.read_bytes(whole)[:-100])
+    with pytest.raises(QueryError, match=r"zzz\.parquet"):
+        connect(str(tmp_path))
+
+
 def test_tables_are_views(tmp_path):
     small_run(tmp_path, "0123abcd", "2026-03-01T00:00:00+00:00", 30)
     run = find_run(str(tmp_path), "planted")

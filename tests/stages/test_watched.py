@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfiqa_ray import storage
-from halfiqa_ray.stages.watched import KILLED, TRIES, TooManyKilled, Watched, forget
+from halfiqa_ray.stages.watched import KILLED, TRIES, TooManyKilled, Watched, forget, forgive, retry
 
 
 class Death(BaseException):
@@ -129,3 +129,28 @@ def test_photos_that_failed_before_stay_as_they_are(tmp_path):
     rows = table(["a", "b"])
     rows = rows.set_column(3, "error", pa.array(["broken", None]))
     assert errors_of(worked_on(Poisoned({"b"}), tmp_path, rows)) == {"a": "broken", "b": KILLED}
+
+
+def test_too_many_killed_is_mended_by_what_it_advises(tmp_path):
+    ids = [str(i) for i in range(4)]
+    with pytest.raises(TooManyKilled):
+        worked_on(Poisoned(ids), tmp_path, table(ids), most=3)
+    retry(str(tmp_path))
+    assert errors_of(worked_on(Poisoned(), tmp_path, table(ids), most=3)) == {}
+
+
+def test_photos_in_flight_when_a_job_is_stopped_are_not_to_blame(tmp_path):
+    """However often, and though each was alone."""
+    for _ in range(TRIES + 1):
+        with pytest.raises(Death):
+            Watched(Poisoned({"a"}), str(tmp_path), 20)(table(["a"]))
+        forgive(str(tmp_path))
+    assert errors_of(worked_on(Poisoned(), tmp_path, table(["a"]))) == {}
+
+
+def test_a_photo_that_was_given_up_stays_so_when_a_job_is_stopped(tmp_path):
+    worked_on(Poisoned({"a"}), tmp_path, table(["a"]))
+    forgive(str(tmp_path))
+    stage = Poisoned({"a"})
+    assert errors_of(worked_on(stage, tmp_path, table(["a"]))) == {"a": KILLED}
+    assert stage.deaths == 0
