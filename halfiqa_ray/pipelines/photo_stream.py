@@ -102,7 +102,7 @@ class Stream:
                 ],
                 batch_size=block,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=scorers.actors, initial_size=scorers.first),
+                compute=ray.data.ActorPoolStrategy(min_size=scorers.first, max_size=scorers.actors),
                 num_cpus=scorers.cpus,
                 num_gpus=scorers.gpus or None,
             )
