@@ -54,7 +54,7 @@ def work(options: argparse.Namespace) -> Iterable[str]:
     ]
     first = 0.0
     for nodes in map(int, options.nodes.split(",")):
-        photos = max(options.photos, options.photos * nodes // 2)
+        photos = options.photos * nodes
         found = measure(nodes, options.config, photos, options.seconds)
         first = first or found["rate"]
         lines.append(
@@ -67,4 +67,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml", photos=60, seconds=0.8, nodes="1,2,4,8")
+    run(__doc__, work, config="configs/demo.yaml", photos=60, seconds=1.6, nodes="1,2,4,8")

@@ -137,7 +137,8 @@ def settle_errors(folder: str, finished: set[str]) -> pa.Table:
 
 
 def _write_data(folder: str, batch: list[pa.Table], key: tuple[str, ...]) -> str:
-    rows = pa.concat_tables(batch)
+    # In order of key: sums over the rows must not hang on which part was written first.
+    rows = pa.concat_tables(batch).sort_by([(name, "ascending") for name in key])
     file = _file_of(folder, DATA, rows, key)
     storage.write_table(file, rows, ROW_GROUP)
     return file

@@ -225,3 +225,11 @@ def test_readers_and_a_compaction_at_once(write):
             continue
     compaction.join()
     assert all_ids(folder) == names
+
+
+def test_compacted_rows_are_in_order_whatever_part_came_first(write):
+    for name in "cab":
+        write(rows(name))
+    folder = write.outputs[0].folder
+    assert compact(folder) == 1
+    assert storage.read_table(storage.list_files(folder)[0])["image_id"].to_pylist() == ["a", "b", "c"]
