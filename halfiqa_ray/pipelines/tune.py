@@ -60,18 +60,12 @@ def run(settings: Settings) -> TuneFolder:
     the name has other ones), WeightsError without backbone weights, FolderBusy when another job does the search, and
     TuningError when the cluster has no room or every trial failed. A trial that fails is a row with its reason.
     """
+    tune, name = settings.tune, f"tune {settings.tune.name}"
     rows = read_manifest(settings.output, settings.data.dataset)
-    photos_by_split(rows, mos_scale_of(rows, settings))
+    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
+    photos_by_split(rows, mos_scale)
     check_space(settings)
     folder = TuneFolder.of(settings)
-    with locked([folder.uri], "tune", settings.force):
-        return _run(settings, rows, folder)
-
-
-def _run(settings: Settings, rows: pa.Table, folder: TuneFolder) -> TuneFolder:
-    tune, name = settings.tune, f"tune {settings.tune.name}"
-    about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
-    photos = photos_by_split(rows, mos_scale)
     drawn = folder.draws()
     if drawn is not None:
         folder.claim(settings, about["split_hash"])
@@ -85,6 +79,21 @@ def _run(settings: Settings, rows: pa.Table, folder: TuneFolder) -> TuneFolder:
         raise ValueError(f"tune.grace_epochs {tune.grace_epochs} is more than the {epochs} epochs of a trial; lower it")
     # With the weights that trials start from: missing ones show here, before workers are started and restarted.
     build_model(planned[1].model, mos_scale)
+    with locked([folder.uri], "tune", settings.force):
+        return _run(settings, rows, folder, trials, refused, planned)
+
+
+def _run(
+    settings: Settings,
+    rows: pa.Table,
+    folder: TuneFolder,
+    trials: list[Trial],
+    refused: list[str],
+    planned: dict[int, Settings],
+) -> TuneFolder:
+    tune, name, epochs = settings.tune, f"tune {settings.tune.name}", most_epochs(planned)
+    about = schema.metadata(rows.schema)
+    photos = photos_by_split(rows, mos_scale_of(rows, settings))
     folder.claim(settings, about["split_hash"])
     folder.write_draws(trials, refused)
     ended = folder.ended(list(planned))
