@@ -172,7 +172,7 @@ def test_the_image_is_made_of_what_is_there():
     assert all((ROOT / path).exists() for path in copied)
     [install] = [line for line in lines if "--requirement" in line]
     assert "--constraint constraints.txt" in install
-    assert next(line for line in lines if line.startswith(("USER", "ENV", "CMD"))) == "USER ray"
+    assert next(line for line in lines if line.startswith(("USER", "ENV", "CMD"))) == "USER 1000"
     assert not [line for line in lines if re.search(r"secret|password|AWS_|auth_token", line, re.I) and line[0] != "#"]
 
 

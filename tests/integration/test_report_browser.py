@@ -288,9 +288,11 @@ def test_hostile_names_do_nothing_and_open(visit, stored):
     ids = page.evaluate(f"[...document.querySelectorAll('#gallery-1 a')].map({PHOTO_OF_LINK})")
     for name in HOSTILE:
         page.locator("#gallery-1 a").nth(ids.index(name)).click()
+        page.locator("#explorer[open]").wait_for()
         assert score(page) == pytest.approx(stored[name]["score"], abs=6e-4)
         assert page.evaluate(f"({PHOTO_OF_LINK})(location)") == name
         page.keyboard.press("Escape")
+        page.locator("#explorer[open]").wait_for(state="detached")
     page.locator("form[data-gallery='1'] [name=text]").fill("onerror=alert(1)")
     assert page.locator("#gallery-1 a").count() == 1
     assert page.evaluate("document.querySelectorAll('[onerror], [onmouseover], [onload], main script').length") == 0
@@ -327,6 +329,7 @@ def test_photos_are_filtered_and_sorted(visit, stored):
     # What is next is next in the gallery as it is shown.
     order = ids()
     page.locator("#gallery-1 a").first.click()
+    page.locator("#explorer[open]").wait_for()
     page.locator("[data-go='1']").click()
     assert page.evaluate(f"({PHOTO_OF_LINK})(location)") == order[1]
 
