@@ -11,21 +11,18 @@ brings its packages along (cluster/runtime_env.yaml): how long that takes at fir
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.local_ray import LOOPBACK, LocalRay, free_port, local_ray
+from benchmarks.local_ray import LocalRay, local_ray
 from benchmarks.printing import machine, run
+from benchmarks.s3_server import make_bucket, s3_server, use
 from halfiqa_ray import storage
 from halfiqa_ray.stages.parts import finished_ids
 
@@ -41,36 +38,12 @@ RAYS_OWN = re.compile(r"(INFO|WARNING) \w+\.py:\d+ -- |SUCC .* -- (-+$|Job .* su
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\s+")
 
 
-@contextmanager
-def s3_server(demo: Path) -> Iterator[dict[str, str]]:
-    """An S3 server with the demo's photos and checkpoint in it; what the environment of its clients must have."""
-    port = free_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", LOOPBACK, "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        os.environ.update(environment)
-        bucket = f"{environment['AWS_ENDPOINT_URL']}/{BUCKET.removeprefix('s3://')}"
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(urllib.request.Request(bucket, method="PUT"))
-                break
-            except OSError:  # it is starting
-                time.sleep(0.3)
-        for below in ("data/koniq10k", f"checkpoints/{DATASET}/triq/default"):
-            for file in (demo / below).rglob("*"):
-                if file.is_file():
-                    storage.write_bytes(f"{BUCKET}/{file.relative_to(demo)}", file.read_bytes())
-        yield environment
-    finally:
-        server.terminate()
-        server.wait()
+def store(demo: Path) -> None:
+    """Put the demo's photos and checkpoint into the bucket."""
+    for below in ("data/koniq10k", f"checkpoints/{DATASET}/triq/default"):
+        for file in (demo / below).rglob("*"):
+            if file.is_file():
+                storage.write_bytes(f"{BUCKET}/{file.relative_to(demo)}", file.read_bytes())
 
 
 class Transcript:
@@ -191,11 +164,14 @@ def with_its_packages(told: Transcript, head: LocalRay) -> None:
 def work(options: argparse.Namespace) -> Iterable[str]:
     """The whole transcript."""
     told = Transcript()
-    with s3_server(Path(options.demo)) as environment:
-        with local_ray(4, environment=environment) as head:
+    with s3_server() as url:
+        use(url)
+        make_bucket(url, BUCKET.removeprefix("s3://"))
+        store(Path(options.demo))
+        with local_ray(4) as head:
             core(told, head, options.photos)
         if options.ray:
-            with local_ray(4, environment=environment, ray=options.ray) as head:
+            with local_ray(4, ray=options.ray) as head:
                 with_its_packages(told, head)
     lines = [line.replace(options.ray or "\0", "ray") for line in told.lines]
     return [

@@ -30,6 +30,7 @@ from halfiqa_ray.config import Settings, fingerprint
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.schedule import stages
+from halfiqa_ray.models.scored_photos import ScoredPhotos
 from halfiqa_ray.models.training import EpochReport, TrainingError
 from halfiqa_ray.pipelines.capacity import capacity
 from halfiqa_ray.pipelines.errors import report_errors
@@ -63,7 +64,7 @@ def run(settings: Settings) -> TuneFolder:
     tune, name = settings.tune, f"tune {settings.tune.name}"
     rows = read_manifest(settings.output, settings.data.dataset)
     about, mos_scale = schema.metadata(rows.schema), mos_scale_of(rows, settings)
-    photos_by_split(rows, mos_scale)
+    photos = photos_by_split(rows, mos_scale)
     check_space(settings)
     folder = TuneFolder.of(settings)
     drawn = folder.draws()
@@ -80,12 +81,13 @@ def run(settings: Settings) -> TuneFolder:
     # With the weights that trials start from: missing ones show here, before workers are started and restarted.
     build_model(planned[1].model, mos_scale)
     with locked([folder.uri], "tune", settings.force):
-        return _run(settings, rows, folder, trials, refused, planned)
+        return _run(settings, rows, photos, folder, trials, refused, planned)
 
 
 def _run(
     settings: Settings,
     rows: pa.Table,
+    photos: dict[str, ScoredPhotos],
     folder: TuneFolder,
     trials: list[Trial],
     refused: list[str],
@@ -93,7 +95,6 @@ def _run(
 ) -> TuneFolder:
     tune, name, epochs = settings.tune, f"tune {settings.tune.name}", most_epochs(planned)
     about = schema.metadata(rows.schema)
-    photos = photos_by_split(rows, mos_scale_of(rows, settings))
     folder.claim(settings, about["split_hash"])
     folder.write_draws(trials, refused)
     ended = folder.ended(list(planned))
