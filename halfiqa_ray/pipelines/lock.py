@@ -23,6 +23,7 @@ from halfiqa_ray import storage
 
 RENEW_SECONDS = 5.0
 LEFT_SECONDS = 30.0  # a lock that is not renewed for so long was left behind
+FORCED_TRIES = 5  # a renewal that was under way may come after a forced lock; the holder's next one sees it
 SETTLE_SECONDS = 1.0  # in which two that write a lock at once see each other's
 
 
@@ -58,14 +59,16 @@ class RunLock:
             there = self._watched(there)
         if there:
             print(f"{self.folder}: taken over from {_who(there)}{', as force is set' if force else ''}", flush=True)
-        storage.write_json(self.uri, self.facts)
-        time.sleep(SETTLE_SECONDS)
+        for _ in range(FORCED_TRIES if force else 1):
+            storage.write_json(self.uri, self.facts)
+            time.sleep(SETTLE_SECONDS)
+            if self._others() is None:
+                return
         self._refuse_unless_own()
 
     def renew(self) -> None:
         """Show that the holder is alive, unless another has taken the lock."""
-        there = self._read()
-        if there and there["owner"] != self.facts["owner"]:
+        if there := self._others():
             self.lost = f"{self.folder} was taken over by {_who(there)}: this job stops, and what it has written stays"
             return
         self.facts["renewed"] += 1
@@ -119,9 +122,13 @@ class RunLock:
                 raise FolderBusy(_busy(self.folder, now))
         return self._read()
 
-    def _refuse_unless_own(self) -> None:
+    def _others(self) -> dict[str, Any] | None:
+        """The lock that is there, when it is another job's."""
         there = self._read()
-        if there and there["owner"] != self.facts["owner"]:
+        return there if there and there["owner"] != self.facts["owner"] else None
+
+    def _refuse_unless_own(self) -> None:
+        if there := self._others():
             raise FolderBusy(_busy(self.folder, there))
 
 

@@ -170,3 +170,21 @@ def test_who_holds_a_folder(folder):
         first = holder(folder)
         with locked([folder], "rank", True):
             assert holder(folder) not in (None, first)
+
+
+def test_force_wins_over_a_renewal_that_was_under_way(tmp_path, monkeypatch):
+    """The holder has read its own lock, and writes it again after the other's."""
+    holds = left_behind(str(tmp_path), host="elsewhere")
+    taker, writes, write = RunLock(str(tmp_path), "rank"), [], storage.write_json
+
+    def and_then_the_renewal(uri, facts):
+        write(uri, facts)
+        if not writes:
+            write(uri, holds.facts)
+        writes.append(facts["owner"])
+
+    monkeypatch.setattr(storage, "write_json", and_then_the_renewal)
+    taker.take(force=True)
+    assert holder(str(tmp_path)) == taker.facts["owner"]
+    holds.renew()
+    assert holds.lost
