@@ -36,17 +36,20 @@ def seconds_of_jobs(settings: Path, output: str) -> float:
 
 
 def tables_differ(first: str, second: str) -> list[str]:
-    """The names of the tables that are not equal in both outputs."""
-    names = {file.rsplit("/", 1)[1] for each in (first, second) for file in storage.list_files(f"{each}/tables")}
-    different = []
-    for name in sorted(names):
-        contents = [storage.read_bytes(f"{each}/tables/{name}") for each in (first, second)]
+    """The names of the tables that are not equal in both outputs, but for where these lie: notes on what is missing
+    name folders.
+    """
+
+    def contents(output: str, name: str) -> str:
+        file = f"{output}/tables/{name}"
+        if not storage.exists(file):
+            return "none"
         if name.endswith(".parquet"):
-            if not storage.read_table(f"{first}/tables/{name}").equals(storage.read_table(f"{second}/tables/{name}")):
-                different.append(name)
-        elif contents[0] != contents[1]:
-            different.append(name)
-    return different
+            return repr(storage.read_table(file).to_pylist()).replace(output, "")
+        return storage.read_bytes(file).decode().replace(output, "")
+
+    names = {file.rsplit("/", 1)[1] for each in (first, second) for file in storage.list_files(f"{each}/tables")}
+    return [name for name in sorted(names) if contents(first, name) != contents(second, name)]
 
 
 def work(options: argparse.Namespace) -> Iterable[str]:
