@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import small_experiment
-from benchmarks.local_ray import LOOPBACK, OBJECT_STORE, LocalRay, local_ray, processes_of
+from benchmarks.local_ray import LOOPBACK, NODE, OBJECT_STORE, LocalRay, local_ray, processes_of
 from benchmarks.memory import descendants
 from benchmarks.printing import machine, run
 from benchmarks.small_experiment import ALONE, DATASET, FITTED, Rows, command
@@ -155,15 +155,16 @@ class Cluster:
     def __init__(self, head: LocalRay) -> None:
         self.head = head
         self.nodes = [self._node() for _ in range(2)]
-        wait(lambda: len(self._raylets()) == 3, "two nodes should have joined")
+        wait(lambda: len(self._raylets()) == 3 or self._gone(), "two nodes should have joined", 120)
+        if self._gone():
+            raise RuntimeError(f"a node did not start:\n{(head.folder / 'nodes.log').read_text(errors='replace')}")
+
+    def _gone(self) -> bool:
+        return any(node.poll() is not None for node in self.nodes)
 
     def _node(self) -> subprocess.Popen[bytes]:
-        start = [
-            *(str(Path(sys.executable).with_name("ray")), "start", f"--address={self.head.address}", "--block"),
-            *("--disable-usage-stats", f"--node-ip-address={LOOPBACK}", f"--num-cpus={NODE_CPUS}"),
-            *(f"--object-store-memory={OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"),
-            *("--dashboard-agent-listen-port=0",),
-        ]
+        # Not `ray start`: it adds no node to a head on loopback.
+        start = [sys.executable, "-c", NODE, self.head.address, str(NODE_CPUS), str(OBJECT_STORE), LOOPBACK]
         with (self.head.folder / "nodes.log").open("ab") as log:
             return subprocess.Popen(
                 start, env=self.head.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -3,6 +3,7 @@
 import copy
 import re
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,8 @@ def test_the_runtime_env_brings_every_dependency_but_ray():
     assert constraint.endswith("/constraints.txt")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.match(r"[\w.-]+", package)[0] for package in project}
+    extras = [need for need in requires("ray") or [] if re.search(r"extra == ['\"](data|train|tune)['\"]", need)]
+    names |= {re.match(r"[\w.-]+", need)[0] for need in extras}
     assert {re.match(r"[\w.-]+", package)[0] for package in packages} == names - {"ray"}
     assert all((ROOT / each).exists() for each in brought["excludes"])
 
