@@ -190,6 +190,7 @@ class Cluster:
         """End what is left of it."""
         kill(processes_of(self.head.folder))
         for node in self.nodes:
+            kill(descendants(node.pid))
             node.wait()
 
 
