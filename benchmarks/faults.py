@@ -25,7 +25,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import small_experiment
-from benchmarks.local_ray import LOOPBACK, NODE, OBJECT_STORE, LocalRay, local_ray, processes_of
+from benchmarks.local_ray import LocalRay, launch_node, local_ray, processes_of, wait_for
 from benchmarks.memory import descendants
 from benchmarks.printing import machine, run
 from benchmarks.small_experiment import ALONE, DATASET, FITTED, Rows, command
@@ -154,31 +153,24 @@ class Cluster:
 
     def __init__(self, head: LocalRay) -> None:
         self.head = head
-        self.nodes = [self._node() for _ in range(2)]
-        wait(lambda: len(self._raylets()) == 3 or self._gone(), "two nodes should have joined", 120)
-        if self._gone():
-            raise RuntimeError(f"a node did not start:\n{(head.folder / 'nodes.log').read_text(errors='replace')}")
+        self.nodes: list[subprocess.Popen[bytes]] = []
 
-    def _gone(self) -> bool:
-        return any(node.poll() is not None for node in self.nodes)
+    def join(self) -> None:
+        """Start both nodes, one after the other: of two at once on one address one would end after 30 s."""
+        for _ in range(2):
+            wait_for(*self._launch(), "started")
 
-    def _node(self) -> subprocess.Popen[bytes]:
-        # Not `ray start`: it adds no node to a head on loopback.
-        start = [sys.executable, "-c", NODE, self.head.address, str(NODE_CPUS), str(OBJECT_STORE), LOOPBACK]
-        with (self.head.folder / "nodes.log").open("ab") as log:
-            return subprocess.Popen(
-                start, env=self.head.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-
-    def _raylets(self) -> list[int]:
-        return [pid for pid in processes_of(self.head.folder) if b"/raylet/raylet" in _command(pid)]
+    def _launch(self) -> tuple[subprocess.Popen[bytes], Path]:
+        process, log = launch_node(self.head, NODE_CPUS)
+        self.nodes.append(process)
+        return process, log
 
     def lose_node(self, number: int) -> None:
         """Kill a worker node with all of its processes, and add another one."""
         lost = self.nodes.pop(number)
         kill(descendants(lost.pid))
         lost.wait()
-        self.nodes.append(self._node())
+        self._launch()
 
     def lose_head(self) -> None:
         """Kill the head with all of its processes."""
@@ -208,6 +200,7 @@ def cluster() -> Iterator[Cluster]:
     with local_ray(0, environment={"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}, token=False) as head:
         started = Cluster(head)
         try:
+            started.join()
             yield started
         finally:
             started.end()

@@ -122,23 +122,32 @@ def local_ray(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def launch_node(head: LocalRay, cpus: float, hidden: Path | None = None) -> tuple[subprocess.Popen[bytes], Path]:
+    """Begin to start one more node of this machine: its process, and its log, which says "started" when it has joined.
+
+    Not by `ray start`, which adds no node to a head on loopback. ``hidden`` as in `add_nodes`.
+    """
+    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)] if hidden else []
+    python = str(Path(head.ray).with_name("python"))
+    command = [*hide, python, "-c", NODE, head.address, f"{cpus:g}", str(OBJECT_STORE), LOOPBACK]
+    log = head.folder / f"node-{free_port()}.log"
+    with log.open("w") as file:
+        output: Any = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
+        return subprocess.Popen(command, env=head.environment, **output), log
+
+
 @contextmanager
 def add_nodes(head: LocalRay, count: int, cpus: float, hidden: Path | None = None) -> Iterator[None]:
     """So many more nodes of this machine for the length of a ``with`` block.
 
     In place of the folder ``hidden`` they see an empty one of their own, as other machines would (Linux, as root).
     """
-    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)] if hidden else []
-    python = str(Path(head.ray).with_name("python"))
-    command = [*hide, python, "-c", NODE, head.address, f"{cpus:g}", str(OBJECT_STORE), LOOPBACK]
     processes = []
     try:
         for _ in range(count):
-            log = head.folder / f"node-{free_port()}.log"
-            with log.open("w") as file:
-                output: Any = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
-                processes.append(subprocess.Popen(command, env=head.environment, **output))
-            _wait_for(processes[-1], log, "started")
+            process, log = launch_node(head, cpus, hidden)
+            processes.append(process)
+            wait_for(process, log, "started")
         yield
     finally:
         for process in processes:
@@ -230,7 +239,8 @@ def processes_of(folder: Path | str) -> list[int]:
     return found
 
 
-def _wait_for(process: subprocess.Popen[Any], log: Path, words: str) -> None:
+def wait_for(process: subprocess.Popen[Any], log: Path, words: str) -> None:
+    """Until the log of a node has these words. Raises RuntimeError when the process ends or takes too long."""
     deadline = time.monotonic() + READY_SECONDS
     while words not in log.read_text(errors="replace"):
         if process.poll() is not None or time.monotonic() > deadline:

@@ -45,8 +45,11 @@ def tables_differ(first: str, second: str) -> list[str]:
         if not storage.exists(file):
             return "none"
         if name.endswith(".parquet"):
-            return repr(storage.read_table(file).to_pylist()).replace(output, "")
-        return storage.read_bytes(file).decode().replace(output, "")
+            rows = storage.read_table(file).replace_schema_metadata(None)
+            said = f"{rows.schema}\n{rows.to_pylist()}"
+        else:
+            said = storage.read_bytes(file).decode()
+        return said.replace(output, "")
 
     names = {file.rsplit("/", 1)[1] for each in (first, second) for file in storage.list_files(f"{each}/tables")}
     return [name for name in sorted(names) if contents(first, name) != contents(second, name)]

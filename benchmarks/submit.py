@@ -128,13 +128,15 @@ def stopped_and_resumed(told: Transcript, head: LocalRay, flags: str, outputs: t
     assert rank_rows(alone).num_rows == photos
 
 
-def core(told: Transcript, head: LocalRay, photos: int) -> None:
-    """Submit, fail, stop, resume; without photos only the first job."""
-    output = f"{BUCKET}/results"
-    told.type(submit("prepare", DATA, output, "prepare"), head)
+def prepared(told: Transcript, head: LocalRay) -> None:
+    """Submit the job whose manifest all others need."""
+    told.type(submit("prepare", DATA, f"{BUCKET}/results", "prepare"), head)
     told.say(f"JobSubmissionClient: {exact_code(head, 'prepare')}")
-    if not photos:
-        return
+
+
+def core(told: Transcript, head: LocalRay, photos: int) -> None:
+    """Submit, fail, stop, resume."""
+    output = f"{BUCKET}/results"
     rank = f"{RANK} --rank.limit 48"
     code, text, _ = told.type(submit("rank", rank, output, "rank"), head)
     told.say(f"JobSubmissionClient: {exact_code(head, 'rank')}")
@@ -172,7 +174,9 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         make_bucket(url, BUCKET.removeprefix("s3://"))
         store(Path(options.demo))
         with local_ray(4) as head:
-            core(told, head, options.photos)
+            prepared(told, head)
+            if options.photos:
+                core(told, head, options.photos)
         if options.ray:
             with local_ray(4, ray=options.ray) as head:
                 with_its_packages(told, head)
