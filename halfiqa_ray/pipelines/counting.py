@@ -144,6 +144,15 @@ def counting(
         ray.kill(counter)
 
 
+def last_counts(counter: Any) -> Counts:
+    """All counts of a stream that is done, or none where the counter went with its node, which is said."""
+    try:
+        return cast(Counts, ray.get(counter.read.remote(), timeout=READ_SECONDS))
+    except RayError as error:
+        print(f"what each stage took is lost ({type(error).__name__}); the work is done", flush=True)
+        return Counts()
+
+
 def waits_for(counts: Counts, actor: str | None) -> str:
     """How far the stages are, which actors are up, and what is free in the cluster: the reason is among them."""
     said = [", ".join(f"{stage} {photos:,} photos" for stage, photos in counts.photos.items()) or "no stage has begun"]

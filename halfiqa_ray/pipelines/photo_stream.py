@@ -16,7 +16,7 @@ import ray
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import LimeSettings
-from halfiqa_ray.pipelines.counting import Counts, Timed, count_errors, counting
+from halfiqa_ray.pipelines.counting import Counts, Timed, count_errors, counting, last_counts
 from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.pipelines.resources import WRITE_CPUS, Scorers
 from halfiqa_ray.stages.decode import Size
@@ -57,8 +57,7 @@ class Stream:
         with counting(todo.num_rows, what, compute.progress_seconds, compute.stall_seconds, actor) as counter:
             for _ in self.parts(todo, counter):
                 pass
-            counts: Counts = ray.get(counter.read.remote())
-        return counts
+            return last_counts(counter)
 
     def parts(self, todo: pa.Table, counter: Any) -> Iterator[dict[str, int]]:
         """The Ray Data stream; yields ``written`` and ``failed`` of every part file."""

@@ -6,7 +6,7 @@ import urllib.request
 import pyarrow as pa
 import ray
 
-from halfiqa_ray.pipelines.counting import Counts, Timed, count_errors, counting
+from halfiqa_ray.pipelines.counting import Counts, Timed, count_errors, counting, last_counts
 
 ROWS = pa.table({"error": [None, "broken_photo", None]})
 
@@ -75,6 +75,8 @@ def test_work_goes_on_without_the_counter(cluster, capsys):
     with counting(6, "photos scored", 0.5) as counter:
         ray.kill(counter)
         time.sleep(2)
+        assert last_counts(counter) == Counts()
     said = capsys.readouterr().out
+    assert "what each stage took is lost (ActorDiedError); the work is done" in said
     assert "not counted any longer" in said
     assert "photos scored: 0 of 6 in " in said
