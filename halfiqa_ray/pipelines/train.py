@@ -59,6 +59,9 @@ STATES_KEPT = 2
 BOOTSTRAP = 1000
 # Ray Train takes a worker's report only when it looks at its health, every 2 s by default, and the next report waits.
 HEALTH_SECONDS = 0.5
+# Torch's threads wait for each other after every operation. By default they spin, and where anything else runs on their
+# cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin.
+WAITING = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
 
 
@@ -221,6 +224,7 @@ def fit_on_workers(
             failure_config=ray.train.FailureConfig(max_failures=train.maximum_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
             callbacks=list(callbacks),
+            worker_runtime_env={"env_vars": WAITING},
         ),
     )
     try:

@@ -227,6 +227,18 @@ def test_photos_that_cannot_be_read_are_rows_of_the_errors_table(cluster, data, 
         train.run(settings.model_copy(update={"strict": True}))
 
 
+def test_threads_of_training_workers_sleep_while_they_wait(cluster, data, monkeypatch):
+    told = data / "told.txt"
+
+    def look(config):
+        told.write_text(os.environ.get("OMP_WAIT_POLICY", "not set"))
+
+    monkeypatch.setattr(train, "worker", look)
+    settings = settings_for(data)
+    train.fit_on_workers(settings, RunFolder.of(settings), str(data / "errors"))
+    assert told.read_text() == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def test_lack_of_memory_says_which_setting_to_lower():
     settings = Settings(train=train_settings(gpu=True, batch_size=64))
     for error in (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()):
