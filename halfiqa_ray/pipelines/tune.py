@@ -254,6 +254,8 @@ def search(
             storage_path=path,
             storage_filesystem=store,
             callbacks=[Follow(folder, trials, ended, settings.compute.progress_seconds)],
+            # Of a trial's own process, which waits on any node: it goes with its node, and the trial goes on elsewhere.
+            failure_config=ray.tune.FailureConfig(max_failures=settings.train.maximum_failures),
             verbose=0,
         ),
     ).fit()
@@ -271,9 +273,9 @@ def trial(config: dict[str, Any], planned: dict[int, dict[str, Any]], folder: st
     settings = Settings.model_validate(planned[number])
     try:
         fit_on_workers(settings, where, errors, judged=False, callbacks=[TuneReportCallback()])
-    except TrainingError:
-        if where.failure() is None:  # workers died: not a property of the trial's settings
-            raise
+    except TrainingError as error:
+        if where.failure() is None:  # its workers died once too often: Ray has started them anew, Tune shall not again
+            where.write_failure(str(error))
         return
     storage.write_text(storage.join(where.state, FINISHED), "")
 
@@ -346,7 +348,7 @@ class Follow(TrialProgressCallback):
         self._end(number, state, reason, history)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's workers died once too often."""
+        """A trial's own process died once too often."""
         number = trial.config["number"]
         error = trial.get_pickled_error() or trial.get_error()
         reason = str(error).strip().splitlines()[-1] if error else "unknown"

@@ -16,9 +16,11 @@ import yaml
 from ray.tune.schedulers import ASHAScheduler
 from tensorboardX.proto import event_pb2
 
+from benchmarks.faults import titled
+from benchmarks.memory import descendants
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import TuneSettings, parse
-from halfiqa_ray.models.training import EpochReport
+from halfiqa_ray.models.training import EpochReport, TrainingError
 from halfiqa_ray.pipelines import tune
 from halfiqa_ray.pipelines.capacity import Capacity
 from halfiqa_ray.pipelines.search_space import SearchSpaceError, Trial, with_values
@@ -219,14 +221,63 @@ def test_how_a_trial_ended_is_written_down(state, tmp_path, capsys):
     assert tags["validation/best_plcc"] == [(expected[0], pytest.approx(expected[1]))]
 
 
-def test_workers_that_died_once_too_often_are_a_failed_trial(tmp_path):
+def test_workers_that_died_once_too_often_end_their_trial_and_are_not_started_again(tmp_path, monkeypatch):
+    def die(*_, **__):
+        raise TrainingError("workers died (after 3 restarts)")
+
+    monkeypatch.setattr(tune, "fit_on_workers", die)
+    monkeypatch.setattr(tune, "TuneReportCallback", lambda: None)
+    folder = TuneFolder(str(tmp_path / "search"))
+    planned = {3: search_settings(tmp_path).model_dump(mode="json")}
+    tune.trial({"number": 3}, planned, folder.uri, str(tmp_path / "errors"))
+    tune.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0).on_trial_complete(1, [], stand_in(3))
+    (ended,) = folder.ended([3])
+    assert (ended.state, ended.reason) == ("failed", "workers died (after 3 restarts)")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_trial_whose_process_is_killed_goes_on(tmp_path):
+    make_data(tmp_path)
+    settings = search_settings(
+        tmp_path,
+        {"main": {"epochs": 8, "warmup_epochs": 0}, "finetune": {"epochs": 0}},
+        name="lost",
+        trials=1,
+        space={RATE: {"choice": [1e-3]}},
+    )
+    folder, config = TuneFolder.of(settings), tmp_path / "settings.yaml"
+    sections = settings.model_dump(mode="json", include={"output", "seed", "data", "model", "train", "tune"})
+    config.write_text(yaml.safe_dump(sections))
+    process = start_job(config)
+    try:
+        deadline = time.monotonic() + 300
+        while len(folder.trial(1).history()) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (waiting,) = titled(descendants(process.pid), b"ray::ImplicitFunc")
+        os.kill(waiting, signal.SIGKILL)
+        before = folder.trial(1).history()
+        out = process.communicate(timeout=300)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 0, out
+    (row,) = storage.read_table(folder.table).to_pylist()
+    assert (row["state"], row["epochs"]) == ("finished", 8)
+    after = folder.trial(1).history()
+    assert after[:1] == before[:1]  # with its time: it was not run again
+    assert len(after) == 8
+
+
+def test_a_trial_whose_process_died_once_too_often_has_failed(tmp_path):
     folder = TuneFolder(str(tmp_path / "search"))
     follow = tune.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0)
     broken = stand_in(3)
-    broken.get_pickled_error = lambda: RuntimeError("first\nworkers died (after 3 restarts)")
+    broken.get_pickled_error = lambda: RuntimeError("first\nthe actor died")
     follow.on_trial_error(1, [], broken)
     (ended,) = folder.ended([3])
-    assert (ended.state, ended.reason, ended.epochs) == ("failed", "workers died (after 3 restarts)", 0)
+    assert (ended.state, ended.reason, ended.epochs) == ("failed", "the actor died", 0)
 
 
 def event_values(uri):
