@@ -217,7 +217,7 @@ def fit_on_workers(
         scaling_config=ray.train.ScalingConfig(
             num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # Ray's stubs show the older one
             name=folder.state.rsplit("/", 1)[-1],
             storage_path=path,
             storage_filesystem=store,
