@@ -177,7 +177,7 @@ class Fit:
     def _begin_stage(self) -> None:
         if self.stage < len(self.stages):
             stage = self.stages[self.stage].settings
-            self.optimiser = create_optimiser(self.model, stage, self.settings.backbone_rate)
+            self.optimiser = create_optimiser(self.model, stage, self.settings.backbone_rate, self.settings.frozen)
             self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
             self.parallel = self.wrap(self.model)
 

@@ -38,6 +38,7 @@ from halfiqa_ray.models.checkpoints import (
     read_record,
     save_checkpoint,
 )
+from halfiqa_ray.models.optimisers import frozen_parameters
 from halfiqa_ray.models.schedule import derived_seed, stages
 from halfiqa_ray.models.scored_photos import Pixels, ScoredPhotos, photos_of
 from halfiqa_ray.models.targets import soft_labels
@@ -92,6 +93,7 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
     photos = photos_by_split(rows, mos_scale)
     torch.manual_seed(settings.seed)
     model = build_model(settings.model, mos_scale)
+    frozen_parameters(model, settings.train.frozen)
     planned = stages(settings.train)
     folder.clear_failure()
     counts = ", ".join(f"{split} {len(chosen)}" for split, chosen in photos.items())

@@ -52,6 +52,26 @@ def test_a_stage_of_the_output_layer_moves_nothing_else_and_the_next_moves_all()
     assert "backbone.conv1.0.weight" in moved
 
 
+def test_frozen_parts_stay_and_all_else_moves():
+    started = fit(frozen=["backbone.conv1", "head_hidden"], main={"weight_decay": 0.1})
+    start = {name: tensor.clone() for name, tensor in started.model.named_parameters()}
+    next(started.epochs())
+    for name, tensor in started.model.named_parameters():
+        assert torch.equal(tensor, start[name]) == name.startswith(("backbone.conv1.", "head_hidden.")), name
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        (["backbone.conv7"], r"Triq has no part 'backbone.conv7'; did you mean backbone.conv1"),
+        ([""], "leave no weight to train"),
+    ],
+)
+def test_parts_that_cannot_be_frozen(frozen, message):
+    with pytest.raises(ValueError, match=message):
+        fit(frozen=frozen)
+
+
 def test_half_precision_learns_nearly_what_float32_learns():
     """On a CPU too, so that the path is tested where there is no GPU."""
     losses = {}
