@@ -484,6 +484,11 @@ class ReproduceSettings(Section):
     """A whole experiment from photos to tables and page (jobs/reproduce.py)."""
 
     experiments: list[ExperimentSettings] = Field([], description="Its data sets, each with its models.")
+    at_once: int = Field(
+        1,
+        ge=1,
+        description="Models trained at the same time. On CPU also set train.threads: each takes all cores otherwise.",
+    )
     explain: bool = Field(True, description="Explain scores too (as jobs/explain.py).")
     report: bool = Field(True, description="Draw the figures and make the page in the end (as jobs/report.py).")
 

@@ -22,9 +22,9 @@ def create_optimiser(
 ) -> torch.optim.Optimizer:
     """The optimiser of a stage, over the weights that it trains; the others are frozen (``requires_grad``).
 
-    Those of modules named in ``frozen`` are. Raises ValueError for a name that the model has not, and when nothing is
-    left to train. Every group has a ``share``: its learning rate as a share of the stage's. Weights decay by L2 in the gradient
-    (adam, sgd: what DBCNN's public code does) or apart from it (adamw).
+    Those of modules named in ``frozen`` are. Every group has a ``share``: its learning rate as a share of the stage's.
+    Weights decay by L2 in the gradient (adam, sgd: what DBCNN's public code does) or apart from it (adamw). Raises
+    ValueError for a name that the model has not, and when nothing is left to train.
     """
     chosen: nn.Module = model if stage.trains == "all" else model.output_layer
     trained = set(chosen.parameters()) - frozen_parameters(model, frozen)

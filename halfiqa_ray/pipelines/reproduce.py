@@ -16,7 +16,9 @@ from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import CheckpointRecord
 from halfiqa_ray.pipelines import explain, prepare, rank, train
 from halfiqa_ray.pipelines.progress import duration
+from halfiqa_ray.pipelines.runs import stops_are_recorded
 from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.pipelines.side_by_side import side_by_side
 from halfiqa_ray.report import report
 
 
@@ -29,7 +31,8 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
     def settings_of(*files: str) -> Settings:
         return parse(program, description, sections, laid_over(arguments, files))
 
-    experiments = settings_of().reproduce.experiments
+    given = settings_of().reproduce
+    experiments, at_once = given.experiments, given.at_once
     if not experiments or not all(experiment.models for experiment in experiments):
         raise ValueError(
             "reproduce.experiments names no data set, or one without models; give a file of configs/experiments/"
@@ -49,13 +52,17 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
         summary.append(f"{duration(time.monotonic() - started):>12}  {name}{said}")
         return result
 
+    def fit(settings: Settings) -> None:
+        model = settings.model.name
+        name = f"{model} " if at_once > 1 else ""
+        stage(f"{settings.data.dataset}: train {model}", partial(train.run, settings, name))
+
     codes = []
-    with ray_session(planned[0][0]):
+    with ray_session(planned[0][0]), stops_are_recorded():
         for base, models in planned:
             dataset = base.data.dataset
             codes.append(stage(f"{dataset}: prepare", partial(prepare.run, base)))
-            for settings in models:
-                stage(f"{dataset}: train {settings.model.name}", partial(train.run, settings))
+            side_by_side([partial(fit, settings) for settings in models], at_once)
             codes.append(stage(f"{dataset}: rank, measure, zero, tables", partial(rank.run, base)))
             if base.reproduce.explain:
                 codes.append(stage(f"{dataset}: explain", partial(explain.run, base)))

@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, fingerprint
@@ -24,13 +24,17 @@ class RunRecord:
     """What was run, with what, and what came out; a context manager around the run.
 
     SIGTERM (as `ray job stop` and a spot machine's end send it) ends the run with exit code 143 and a record that says
-    so, and leaves the rest as any end does: finished files are whole.
+    so, and leaves the rest as any end does: finished files are whole. Of runs in other threads than the main one the
+    records say so when the main one is in `stops_are_recorded`, as it is in every run of its own.
     """
+
+    _under_way: ClassVar[list[RunRecord]] = []
 
     def __init__(self, uri: str, facts: dict[str, Any]) -> None:
         self.uri, self.facts = uri, facts
         self.start = time.monotonic()
-        self._handler: Any = None
+        self._ended = False
+        self._handled = ExitStack()
 
     @classmethod
     def of(cls, settings: Settings, job: str, key: str) -> RunRecord:
@@ -77,15 +81,15 @@ class RunRecord:
 
     def __enter__(self) -> RunRecord:
         self._write("running")
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, self._stop)
+        self._under_way.append(self)
+        self._handled.enter_context(stops_are_recorded())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
+        self._handled.close()
+        self._under_way.remove(self)
         if error is None:
             self._write("finished")
         elif isinstance(error, Exception):
@@ -94,14 +98,46 @@ class RunRecord:
         else:  # KeyboardInterrupt, SystemExit
             self._write(STOPPED)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        # At once, before the stream is taken down: `ray job stop` kills after three seconds. Not by print, which the
-        # signal may have interrupted.
-        os.write(2, f"{signal.Signals(number).name}: {STOPPED}\n".encode())
-        with suppress(OSError):  # of a full disk; it stops all the same
-            self._write(STOPPED)
-        raise SystemExit(128 + number)
+    def stop(self) -> None:
+        """Write down that the run was stopped; what taking it down brings about is no failure of its."""
+        self._write(STOPPED)
+        self._ended = True
 
     def _write(self, status: str) -> None:
+        if self._ended:
+            return
         self.facts["seconds"]["all"] = round(time.monotonic() - self.start, 3)
         storage.write_json(self.uri, self.facts | {"status": status})
+
+
+@contextmanager
+def stops_are_recorded() -> Iterator[None]:
+    """A block in which SIGTERM ends the process; then, and at Ctrl-C, the records of all runs under way say so.
+
+    Only the main thread hears of either: in another one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _record_stops()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # At once, before the stream is taken down: `ray job stop` kills after three seconds. Not by print, which the
+    # signal may have interrupted.
+    os.write(2, f"{signal.Signals(number).name}: {STOPPED}\n".encode())
+    _record_stops()
+    raise SystemExit(128 + number)
+
+
+def _record_stops() -> None:
+    for record in RunRecord._under_way:
+        with suppress(OSError):  # of a full disk; it stops all the same
+            record.stop()

@@ -63,27 +63,29 @@ HEALTH_SECONDS = 0.5
 # Torch's threads wait for each other after every operation. By default they spin, and where anything else runs on their
 # cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin.
 WAITING = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+ONE_AT_A_TIME = threading.Lock()  # torch's generator and matplotlib's style are those of the whole process
 LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
 
 
-def run(settings: Settings) -> CheckpointRecord:
+def run(settings: Settings, name: str = "") -> CheckpointRecord:
     """Train as ``settings`` say, or go on with the run of that name, or return at once when it is finished.
 
-    Raises DataError without a manifest, ValueError for settings that fit no run (RunNameTaken where its name has
-    other settings), WeightsError without backbone weights, TrainingError when the fit cannot go on, and FolderBusy when
-    another job trains the run.
+    ``name`` goes before the line of every epoch, where several models are trained at the same time. Raises DataError
+    without a manifest, ValueError for settings that fit no run (RunNameTaken where its name has other settings),
+    WeightsError without backbone weights, TrainingError when the fit cannot go on, and FolderBusy when another job
+    trains the run.
     """
     rows = read_manifest(settings.output, settings.data.dataset)
     mos_scale, folder = mos_scale_of(rows, settings), RunFolder.of(settings)
     with locked([folder.uri], "train", settings.force) as check_locks:
         try:
-            return _run(settings, rows, mos_scale, folder)
+            return _run(settings, rows, mos_scale, folder, name)
         except TrainingError:
             check_locks()  # when another job has taken the run, that is what is wrong
             raise
 
 
-def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFolder) -> CheckpointRecord:
+def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFolder, name: str) -> CheckpointRecord:
     about = schema.metadata(rows.schema)
     folder.claim(settings, about["split_hash"])
     if has_checkpoint(folder.uri):
@@ -91,8 +93,9 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
         return read_record(folder.uri)
     # Every mistake in the settings shows here, before workers are started and restarted.
     photos = photos_by_split(rows, mos_scale)
-    torch.manual_seed(settings.seed)
-    model = build_model(settings.model, mos_scale)
+    with ONE_AT_A_TIME:
+        torch.manual_seed(settings.seed)
+        model = build_model(settings.model, mos_scale)
     frozen_parameters(model, settings.train.frozen)
     planned = stages(settings.train)
     folder.clear_failure()
@@ -114,13 +117,14 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
     uris = rows["uri"].to_pylist()
     with ray_session(settings, uris), RunRecord.of(settings, "train", fingerprint(settings.train)) as record:
         record.note(split_hash=about["split_hash"], counts={split: len(chosen) for split, chosen in photos.items()})
-        with record.timed("train"), printed_history(folder):
+        with record.timed("train"), printed_history(folder, name):
             fit_on_workers(settings, folder, errors)
         found = read_record(folder.uri)
         failed = settle_errors(errors, set())
         record.note(metrics=found.model_dump(mode="json")["metrics"], failed=failed.num_rows)
     storage.delete_folder(folder.state)
-    write_scatter(folder.uri, found)
+    with ONE_AT_A_TIME:
+        write_scatter(folder.uri, found)
     report_errors(failed, errors)
     if settings.strict and failed.num_rows:
         raise TrainingError(f"{failed.num_rows} photos could not be read, and settings are strict")
@@ -440,7 +444,7 @@ def write_problems(errors: str, rows: pa.Table, pixels: Pixels, rank: int) -> No
 
 
 @contextmanager
-def printed_history(folder: RunFolder) -> Iterator[None]:
+def printed_history(folder: RunFolder, name: str = "") -> Iterator[None]:
     """Print a line for every epoch that the workers publish while the block runs."""
     seen, stop = len(folder.history()), threading.Event()
 
@@ -448,7 +452,7 @@ def printed_history(folder: RunFolder) -> Iterator[None]:
         nonlocal seen
         history = folder.history()
         for report in history[seen:]:
-            print(describe(report), flush=True)
+            print(f"{name}{describe(report)}", flush=True)
         if len(history) > seen:
             write_events(folder.tensorboard, history)
         seen = len(history)

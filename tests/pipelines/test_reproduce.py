@@ -24,7 +24,7 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
         monkeypatch.setattr(
             module,
             "run",
-            lambda s, stage=stage: ran.append((stage, s.data.dataset, s.model.name, s.model.output)) or 0,
+            lambda s, *_, stage=stage: ran.append((stage, s.data.dataset, s.model.name, s.model.output)) or 0,
         )
     code = reproduce.run("reproduce.py", "", SECTIONS, ["--config", f"configs/experiments/{name}.yaml", "--seed", "5"])
     assert code == 0
@@ -35,7 +35,8 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
         part = ran[number * 8 : number * 8 + 8]
         assert [stage for stage, *_ in part] == ["prepare", *["train"] * 5, "rank", "explain"]
         assert {found for _, found, *_ in part} == {dataset}
-        assert [model for stage, _, model, _ in part if stage == "train"] == models
+        trained = [model for stage, _, model, _ in part if stage == "train"]
+        assert (trained if name == "paper" else sorted(trained)) == (models if name == "paper" else sorted(models))
         assert part[-1][2] == "triq"
     assert [stage for stage, *_ in ran[16:]] == ["report"]
     if name == "paper":

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines.runs import STOPPED, RunRecord
+from halfiqa_ray.pipelines.runs import STOPPED, RunRecord, stops_are_recorded
 
 
 @pytest.fixture
@@ -60,6 +61,34 @@ def test_a_run_that_is_stopped_is_no_failure(record, capfd):
 def test_ctrl_c_is_a_stop_too(record):
     with pytest.raises(KeyboardInterrupt), record:
         raise KeyboardInterrupt
+    assert stored(record)["status"] == STOPPED
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_runs_in_other_threads_are_stopped_too(record, stop):
+    """Their end, of what the stop takes from under them, comes after it and is no failure."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def work():
+        started.set()
+        go_on.wait()
+        raise RuntimeError("Ray is gone")
+
+    def run():
+        with pytest.raises(RuntimeError), record:
+            work()
+
+    def be_stopped():
+        thread.start()
+        started.wait()
+        os.kill(os.getpid(), stop)
+        signal.pause()
+
+    thread = threading.Thread(target=run)
+    with pytest.raises((SystemExit, KeyboardInterrupt)), stops_are_recorded():
+        be_stopped()
+    go_on.set()
+    thread.join()
     assert stored(record)["status"] == STOPPED
 
 

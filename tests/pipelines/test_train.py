@@ -19,7 +19,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings, Settings
 from halfiqa_ray.data import manifest
 from halfiqa_ray.data.images import open_photo, resize
-from halfiqa_ray.models.checkpoints import load_checkpoint, predictions_uri
+from halfiqa_ray.models.checkpoints import load_checkpoint, predictions_uri, read_record
 from halfiqa_ray.models.training import TrainingError
 from halfiqa_ray.pipelines import train
 from halfiqa_ray.pipelines.train_run import RunFolder, RunNameTaken, differences
@@ -203,28 +203,40 @@ def test_no_epochs_save_the_model_as_it_starts(data):
 
 
 def test_photos_that_cannot_be_read_are_rows_of_the_errors_table(cluster, data, capsys):
-    """One in training, one in the test split: the run goes on without them, says so, and Ray Data gives the same."""
+    """One in training, one in the test split: the run goes on without them, and in the end says so, or fails."""
+    with pytest.raises(TrainingError, match="2 photos could not be read, and settings are strict"):
+        train_without_two(data, "ray_data", strict=True)
+    assert_two_are_missing(data, "ray_data")
+    assert "2 photos failed (2 not_a_photo)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_photos_that_cannot_be_read_change_nothing_between_feeds(cluster, data):
+    weights = {train_without_two(data, feed).weights_sha256 for feed in ("memory", "ray_data")}
+    assert len(weights) == 1
+    assert_two_are_missing(data, "memory")
+
+
+def fed(data, feed, **changes):
+    settings = settings_for(data, main={"epochs": 2, "hold_epochs": 0}, finetune=NONE, feed=feed)
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"run": feed}), **changes})
+
+
+def train_without_two(data, feed, **changes):
+    """Train on the photos with two of them broken."""
     for number in (0, 13):
         (data / f"{number}.png").write_bytes(b"not a photo")
-    weights = {}
-    for feed in ("memory", "ray_data"):
-        settings = settings_for(data, main={"epochs": 2, "hold_epochs": 0}, finetune=NONE, feed=feed)
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"run": feed})})
-        record = train.run(settings)
-        weights[feed] = record.weights_sha256
-        assert record.metrics["test"].n == 3
-        errors = storage.read_table(storage.join(train.train_errors_uri(settings), "errors.parquet")).to_pylist()
-        assert [(row["image_id"], row["error"]) for row in errors] == [
-            ("0.png", "not_a_photo"),
-            ("13.png", "not_a_photo"),
-        ]
-        assert "2 photos failed (2 not_a_photo)" in capsys.readouterr().out
-        predictions = storage.read_table(predictions_uri(RunFolder.of(settings).uri)).to_pylist()
-        assert {row["image_id"] for row in predictions if row["score"] is None} == {"13.png"}
-    assert weights["memory"] == weights["ray_data"]
-    storage.delete_folder(RunFolder.of(settings).uri)
-    with pytest.raises(TrainingError, match="2 photos could not be read, and settings are strict"):
-        train.run(settings.model_copy(update={"strict": True}))
+    return train.run(fed(data, feed, **changes))
+
+
+def assert_two_are_missing(data, feed):
+    """From the metrics, the predictions and nowhere else; and that they are rows of the errors table."""
+    settings = fed(data, feed)
+    assert read_record(RunFolder.of(settings).uri).metrics["test"].n == 3
+    errors = storage.read_table(storage.join(train.train_errors_uri(settings), "errors.parquet")).to_pylist()
+    assert [(row["image_id"], row["error"]) for row in errors] == [("0.png", "not_a_photo"), ("13.png", "not_a_photo")]
+    predictions = storage.read_table(predictions_uri(RunFolder.of(settings).uri)).to_pylist()
+    assert {row["image_id"] for row in predictions if row["score"] is None} == {"13.png"}
 
 
 def test_threads_of_training_workers_sleep_while_they_wait(cluster, data, monkeypatch):

@@ -1,27 +1,42 @@
 """The authors' networks built with Keras' own layers, as an oracle; run as a process of its own.
 
-``python -m tests.models.published.keras_models NAME FOLDER`` writes weights.h5 (legacy layout), whole.h5 (the same
-below ``model_weights``, as ``model.save`` does) and values.npz (inputs and outputs). Keras 3 on its torch backend.
-Layers and their order are those of github.com/junyongyou/triq and github.com/junyongyou/aihiqnet.
+``python -m tests.models.published.keras_models FOLDER`` writes for every model, in a folder of its name, weights.h5
+(legacy layout), whole.h5 (the same below ``model_weights``, as ``model.save`` does) and values.npz (inputs and
+outputs). Keras 3 on its torch backend. Layers and their order are those of github.com/junyongyou/triq and
+github.com/junyongyou/aihiqnet.
 """
 
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 
 def run(name, folder):
-    """Run this file on the model ``name``, so that Keras and its settings stay out of the tests' process."""
-    settings = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", __name__, name, str(folder)]
+    """Files of the model ``name`` in ``folder``, which may be changed. Returns what is in values.npz."""
+    shutil.copytree(Path(written().name) / name, folder, dirs_exist_ok=True)
+    return dict(np.load(folder / "values.npz"))
+
+
+@functools.cache
+def written():
+    """A folder with the files of all models, until this process ends.
+
+    They are made by this file, run once, so that Keras and its settings stay out of the tests' process.
+    """
+    folder = tempfile.TemporaryDirectory()
+    settings = {"KERAS_BACKEND": "torch", "KERAS_HOME": folder.name, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", __name__, folder.name]
     done = subprocess.run(
         command, env=os.environ | settings, cwd=Path(__file__).parents[3], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return dict(np.load(folder / "values.npz"))
+    return folder
 
 
 def resnet50(keras, inputs):
@@ -143,11 +158,12 @@ def randomise(model, generator):
     model.set_weights(values)
 
 
-def main(name, folder):
+def write(name, folder):
     import h5py
     import keras
     from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
+    keras.backend.clear_session()  # else the layers' own names go on counting from those of the model before
     generator = np.random.default_rng(7)
     height, width, build = MODELS[name]
     inputs = keras.Input((height, width, 3))
@@ -173,4 +189,6 @@ def main(name, folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    for name in MODELS:
+        (Path(sys.argv[1]) / name).mkdir()
+        write(name, Path(sys.argv[1]) / name)
