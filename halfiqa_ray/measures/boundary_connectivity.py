@@ -104,28 +104,28 @@ def _superpixels(lab_HW3: Floats) -> Superpixels:
             candidate_HW = row[:, None] * columns + column[None, :]
             distance_HW = np.zeros((height, width), np.float32)
             for feature_HW, centre_P in zip(feature_FHW, centre_PF.T.astype(np.float32), strict=True):
-                distance_HW += (feature_HW - centre_P[candidate_HW]) ** 2
+                apart_HW = feature_HW - centre_P.take(candidate_HW)
+                apart_HW *= apart_HW
+                distance_HW += apart_HW
             closer_HW = distance_HW < best_HW
-            best_HW[closer_HW] = distance_HW[closer_HW]
-            labels_HW = np.where(closer_HW, candidate_HW, labels_HW)
+            np.copyto(best_HW, distance_HW, where=closer_HW)
+            np.copyto(labels_HW, candidate_HW, where=closer_HW)
         centre_PF = _means(labels_HW, feature_HWF, rows * columns, centre_PF)
     # Clusters that lost all their pixels go.
-    kept, flat = np.unique(labels_HW, return_inverse=True)
-    labels_HW = flat.reshape(height, width)
-    pairs = np.concatenate(
-        [
-            np.stack([labels_HW[1:].ravel(), labels_HW[:-1].ravel()], axis=1),
-            np.stack([labels_HW[:, 1:].ravel(), labels_HW[:, :-1].ravel()], axis=1),
-        ]
-    )
-    border_P = np.zeros(len(kept), dtype=bool)
+    left_P = np.bincount(labels_HW.ravel(), minlength=rows * columns) > 0
+    count = int(left_P.sum())
+    labels_HW = (np.cumsum(left_P) - 1)[labels_HW]
+    touch_PP = np.zeros((count, count), dtype=bool)
+    touch_PP[labels_HW[1:], labels_HW[:-1]] = True
+    touch_PP[labels_HW[:, 1:], labels_HW[:, :-1]] = True
+    border_P = np.zeros(count, dtype=bool)
     for side in (labels_HW[0], labels_HW[-1], labels_HW[:, 0], labels_HW[:, -1]):
         border_P[side] = True
     return Superpixels(
         labels_HW,
-        _means(labels_HW, lab_HW3, len(kept)),
-        _means(labels_HW, place_HW2 / max(height, width), len(kept)),
-        np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0),
+        _means(labels_HW, lab_HW3, count),
+        _means(labels_HW, place_HW2 / max(height, width), count),
+        np.argwhere(np.triu(touch_PP | touch_PP.T, 1)),
         border_P,
     )
 
@@ -161,10 +161,10 @@ def _distances(vectors_PC: Floats) -> Floats:
 def _background(superpixels: Superpixels, colour_PP: Floats) -> Floats:
     """How surely each superpixel is background, in [0, 1], from its boundary connectivity."""
     count = len(colour_PP)
-    border = np.flatnonzero(superpixels.border_P)
     # All superpixels at the border are neighbours of each other: an object may cut the background in two.
-    linked = np.array([(p, q) for i, p in enumerate(border) for q in border[i + 1 :]], np.int64).reshape(-1, 2)
-    first, second = np.unique(np.concatenate([superpixels.edges_E2, linked]), axis=0).T
+    linked_PP = superpixels.border_P[:, None] & superpixels.border_P
+    linked_PP[tuple(superpixels.edges_E2.T)] = True
+    first, second = np.nonzero(np.triu(linked_PP, 1))
     step_E = colour_PP[first, second]
     nearest_P = np.full(count, np.inf)
     np.minimum.at(nearest_P, superpixels.edges_E2.ravel(), np.repeat(colour_PP[tuple(superpixels.edges_E2.T)], 2))

@@ -45,7 +45,7 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
     summary: list[str] = []
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
-        print(f"== {name}", flush=True)
+        print(f"== {name}\n", end="", flush=True)  # one write: another training may print at the same time
         started = time.monotonic()
         result = work()
         said = f"  {agreement_in(result)}" if isinstance(result, CheckpointRecord) else ""

@@ -100,12 +100,14 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
     planned = stages(settings.train)
     folder.clear_failure()
     counts = ", ".join(f"{split} {len(chosen)}" for split, chosen in photos.items())
+    threads = torch_threads(settings.train)
     print(
         f"train {settings.train.run}: {settings.model.name} on {settings.model.backbone.name} "
         f"({settings.model.backbone.weights}), {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{settings.model.height} x {settings.model.width} pixels\n  photos with MOS: {counts}\n"
         f"  {settings.train.workers} worker{'s' * (settings.train.workers > 1)}, "
-        f"{'GPU' if settings.train.gpu else f'{torch_threads(settings.train)} torch threads'} each",
+        f"{'GPU' if settings.train.gpu else f'{threads} torch thread' + 's' * (threads > 1)} each\n",
+        end="",
         flush=True,
     )
     if not planned:
@@ -452,7 +454,7 @@ def printed_history(folder: RunFolder, name: str = "") -> Iterator[None]:
         nonlocal seen
         history = folder.history()
         for report in history[seen:]:
-            print(f"{name}{describe(report)}", flush=True)
+            print(f"{name}{describe(report)}\n", end="", flush=True)  # one write: others may print at the same time
         if len(history) > seen:
             write_events(folder.tensorboard, history)
         seen = len(history)
