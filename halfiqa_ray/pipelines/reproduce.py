@@ -1,5 +1,5 @@
-"""A whole experiment: for every data set prepare, train all models, then rank, measure and zero in one stream, tables,
-explanations; in the end the figures and the page.
+"""A whole experiment: prepare all data sets, train all models, then for every data set rank, measure and zero in one
+stream, tables, explanations; in the end the figures and the page.
 
 Each stage knows by itself what is done already and leaves it alone, so the same command goes on after a stop, and
 costs little when nothing has changed. A checkpoint that lies where a training run would put its own is taken as given.
@@ -53,16 +53,16 @@ def run(program: str, description: str, sections: Sequence[str], arguments: Sequ
         return result
 
     def fit(settings: Settings) -> None:
-        model = settings.model.name
-        name = f"{model} " if at_once > 1 else ""
-        stage(f"{settings.data.dataset}: train {model}", partial(train.run, settings, name))
+        dataset, model = settings.data.dataset, settings.model.name
+        name = f"{dataset} {model} " if at_once > 1 else ""
+        stage(f"{dataset}: train {model}", partial(train.run, settings, name))
 
     codes = []
     with ray_session(planned[0][0]), stops_are_recorded():
-        for base, models in planned:
+        codes += [stage(f"{base.data.dataset}: prepare", partial(prepare.run, base)) for base, _ in planned]
+        side_by_side([partial(fit, settings) for _, models in planned for settings in models], at_once)
+        for base, _ in planned:
             dataset = base.data.dataset
-            codes.append(stage(f"{dataset}: prepare", partial(prepare.run, base)))
-            side_by_side([partial(fit, settings) for settings in models], at_once)
             codes.append(stage(f"{dataset}: rank, measure, zero, tables", partial(rank.run, base)))
             if base.reproduce.explain:
                 codes.append(stage(f"{dataset}: explain", partial(explain.run, base)))
