@@ -28,6 +28,7 @@ from halfiqa_ray.config import Settings, StageSettings
 from halfiqa_ray.data import manifest
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.losses import quality_loss, standardise_target
+from halfiqa_ray.models.optimisers import frozen_parameters
 from halfiqa_ray.models.training import predict
 from halfiqa_ray.pipelines import train
 from halfiqa_ray.pipelines.session import ray_session
@@ -59,6 +60,8 @@ def bare(settings: Settings, threads: int) -> tuple[float, float]:
         for module in model.backbone.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
+    for parameter in frozen_parameters(model, settings.train.frozen):
+        parameter.requires_grad_(False)
     standardise_target(model, photos.mos_N)
     cache = train.pixels_of(settings, rows)
     size = settings.train.batch_size

@@ -186,8 +186,8 @@ class TrainSettings(Section):
     )
     frozen: list[str] = Field(
         [],
-        description="Parts of the model whose weights stay as they are, by name ([backbone.layer1], say). Freezing a "
-        "backbone's first layers, whose maps are the largest, about halves a step's time on CPU (the paper: none).",
+        description="Parts of the model whose weights stay as they are, by name ([backbone.layer1], say). A "
+        "backbone's first layers have the largest maps: without them steps are much shorter on CPU (the paper: none).",
     )
     patience: int = Field(40, ge=1, description="Stop a stage after this many epochs without a better validation PLCC.")
     minimum_gain: float = Field(0.001, ge=0, description="How much better a validation PLCC must be to count.")
