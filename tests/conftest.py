@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 
 # Before anything imports Ray: no token file, and nothing but loopback.
@@ -83,3 +84,11 @@ def bucket(s3_server, request):
     name = f"test-{abs(hash(request.node.nodeid)) % 10**12}"
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def ctrl_c_stops():
+    """SIGINT raises KeyboardInterrupt, as in a terminal: what is started in the background is told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

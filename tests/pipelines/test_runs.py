@@ -65,7 +65,7 @@ def test_ctrl_c_is_a_stop_too(record):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_runs_in_other_threads_are_stopped_too(record, stop):
+def test_runs_in_other_threads_are_stopped_too(record, stop, ctrl_c_stops):
     """Their end, of what the stop takes from under them, comes after it and is no failure."""
     started, go_on = threading.Event(), threading.Event()
 

@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 
@@ -39,7 +40,7 @@ def test_the_others_end_before_an_error_is_raised():
     assert len(ended) == 2
 
 
-def test_a_stop_waits_for_none(monkeypatch):
+def test_a_stop_waits_for_none(ctrl_c_stops):
     """The main thread is let go at once, and the threads do not hold up the end of the process."""
     release = threading.Event()
     threads = []
@@ -47,13 +48,8 @@ def test_a_stop_waits_for_none(monkeypatch):
     def work():
         threads.append(threading.current_thread())
         if len(threads) == 2:
-            raise_in_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         release.wait(20)
-
-    def raise_in_main():
-        import _thread
-
-        _thread.interrupt_main()
 
     with pytest.raises(KeyboardInterrupt):
         side_by_side([work, work], 2)
