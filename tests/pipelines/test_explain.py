@@ -16,16 +16,7 @@ from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.plan import make_plan
 from halfiqa_ray.stages.outputs import EXPLAIN_KEY, MAPS_KEY
 from halfiqa_ray.stages.zeroing import SINGLE_BLOCK
-from tests.pipelines.test_one_stream import (  # noqa: F401  (fixtures)
-    BAD,
-    PHOTOS,
-    TRAIN,
-    everything,
-    fresh,
-    settings_of,
-    stored,
-    together,
-)
+from tests.pipelines.small_data import BAD, PHOTOS, TRAIN, everything, settings_of, stored
 from tests.pipelines.test_rank_killed import ROOT, run_and_kill
 from tests.pipelines.test_zero_plan import write_manifest
 from tests.stages.test_subsets import write_checkpoint
@@ -49,14 +40,14 @@ def all_of(output):
 
 
 @pytest.fixture(scope="module")
-def explained(together):  # noqa: F811
+def explained(together):
     output = together.parent / "explained"
     shutil.copytree(together, output)
     assert explain.run(explain_settings(output)) == 0
     return output
 
 
-def test_every_output_has_its_rows(together, explained):  # noqa: F811
+def test_every_output_has_its_rows(together, explained):
     found, before = all_of(explained), all_of(together)
     assert sorted(run.split("/")[2] for run in found["explain"]) == ["model=koncept", "model=triq"]
     halves = {}
@@ -201,7 +192,7 @@ def test_without_zeroing_and_measures_and_with_one_method(explained, tmp_path, c
     assert not storage.exists(str(output / "tables" / "explanations.parquet"))
 
 
-def test_what_cannot_be_explained_is_said(tmp_path, together):  # noqa: F811
+def test_what_cannot_be_explained_is_said(tmp_path, together):
     output = tmp_path / "out"
     write_checkpoint(output / "checkpoints" / "small" / "triq" / "default")
     other = write_koncept(output / "checkpoints" / "small" / "koncept" / "other", seed=9)
@@ -223,7 +214,7 @@ def test_what_cannot_be_explained_is_said(tmp_path, together):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_and_run_again_it_has_the_rows_of_an_undisturbed_run(together, explained, tmp_path):  # noqa: F811
+def test_killed_and_run_again_it_has_the_rows_of_an_undisturbed_run(together, explained, tmp_path):
     """kill -9 of the job with all its workers: with the first explanations, and in the second pass."""
     output = tmp_path / "killed"
     shutil.copytree(together, output)

@@ -12,7 +12,7 @@ import pytest
 from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import folder
 from halfiqa_ray.tables.reading import read_run
-from tests.pipelines.test_one_stream import everything, fresh, together, write_data  # noqa: F401  (fixtures)
+from tests.pipelines.small_data import everything, write_data
 from tests.pipelines.test_rank import BAD, PHOTOS, made, part_rows  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ def test_kill_minus_nine_of_the_driver_loses_and_doubles_nothing(made, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_whole_stream_killed_three_times_gives_the_rows_of_an_undisturbed_run(together, tmp_path):  # noqa: F811
+def test_the_whole_stream_killed_three_times_gives_the_rows_of_an_undisturbed_run(together, tmp_path):
     """With the first rank rows, with the first zeroed rows of the last model, and in the second pass."""
     output = tmp_path / "killed"
     write_data(output, tmp_path / "photos")
