@@ -84,7 +84,7 @@ def test_runs_in_other_threads_are_stopped_too(record, stop, ctrl_c_stops):
         os.kill(os.getpid(), stop)
         signal.pause()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     with pytest.raises((SystemExit, KeyboardInterrupt)), stops_are_recorded():
         be_stopped()
     go_on.set()
