@@ -10,10 +10,10 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from jsonargparse import ArgumentParser
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Rule = Literal["level_plcc", "score_change", "shapley", "banzhaf", "image_plcc"]
 
@@ -272,7 +272,16 @@ class GridSettings(Section):
     """The block grid."""
 
     rows: int = Field(3, ge=1, le=16, description="Block rows.")
-    columns: int = Field(4, ge=1, le=16, description="Block columns; rows x columns is at most 16.")
+    columns: int = Field(4, ge=1, le=16, description="Block columns; rows x columns is 2 to 16.")
+
+    @model_validator(mode="after")
+    def _has_halves(self) -> Self:
+        if not 2 <= self.rows * self.columns <= 16:
+            raise ValueError(
+                f"a grid of {self.rows} x {self.columns} has {self.rows * self.columns} blocks; at least 2 have "
+                f"halves, and at most 16 few enough subsets to score all of them"
+            )
+        return self
 
 
 class RankSettings(Section):
@@ -539,7 +548,10 @@ def parse(program: str, description: str, sections: Sequence[str], arguments: Se
         is_group = isinstance(getattr(Settings.model_fields.get(section), "default", None), Section)
         if is_group and section not in sections:
             action.help = argparse.SUPPRESS
-    read = parser.instantiate(parser.parse_args(arguments))
+    try:
+        read = parser.instantiate(parser.parse_args(arguments))
+    except ValidationError as error:  # of settings that only together are wrong
+        parser.error("; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors()))
     return Settings(**{name: getattr(read, name) for name in Settings.model_fields})
 
 

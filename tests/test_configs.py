@@ -34,6 +34,18 @@ def test_full_recipes(model, data):
         assert word in text, word
 
 
+@pytest.mark.parametrize(("rows", "columns", "fits"), [(1, 1, False), (1, 2, True), (4, 4, True), (3, 6, False)])
+def test_a_grid_has_halves_and_not_too_many_subsets(capsys, rows, columns, fits):
+    flags = ["--rank.grid.rows", str(rows), "--rank.grid.columns", str(columns)]
+    if fits:
+        assert parse("rank.py", "", ["rank"], flags).rank.grid.columns == columns
+        return
+    with pytest.raises(SystemExit) as refused:
+        parse("rank.py", "", ["rank"], flags)
+    assert refused.value.code == 2
+    assert f"a grid of {rows} x {columns} has {rows * columns} blocks" in capsys.readouterr().err
+
+
 def test_aihiqnet_predicts_one_score_on_spaq():
     settings = read("data/spaq.yaml", "models/aihiqnet.yaml", "models/aihiqnet_spaq.yaml")
     assert (settings.model.name, settings.model.output) == ("aihiqnet", "score")
