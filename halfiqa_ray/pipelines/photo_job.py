@@ -11,7 +11,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from halfiqa_ray import schema
+from halfiqa_ray import schema, storage
 from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.explain_plan import ExplainPlan
 from halfiqa_ray.pipelines.lock import locked
@@ -22,7 +22,7 @@ from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
 from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.zero_plan import Checkpoint, ZeroPlan
 from halfiqa_ray.stages.outputs import rank_output
-from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors
+from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
 
@@ -75,8 +75,9 @@ class PhotoJob:
         ids = set(self.rows["image_id"].to_pylist())
         check_locks()
         failed = settle_errors(self.errors, ids - unfinished)
-        for marks in self._marks:
-            forget(marks, unfinished)
+        kept = [forget(marks, unfinished) for marks in self._marks]
+        if not any(kept):
+            storage.delete_folder(working_uri(self.errors))
         report_errors(failed, self.errors)
         self.record.note(counts={"in": len(ids), "out": len(ids - unfinished), "failed": failed.num_rows})
         return failed

@@ -31,9 +31,14 @@ def errors_uri(output: str, stage: str, dataset: str, key: str) -> str:
     return storage.join(output, "errors", f"stage={stage}", f"dataset={dataset}", f"run={key[:8]}")
 
 
+def working_uri(errors: str) -> str:
+    """Folder of all marks (`watched`), from that of a run's errors; its name keeps it out of what is listed."""
+    return storage.join(errors, "_working")
+
+
 def marks_uri(errors: str, stage: str) -> str:
-    """Folder of a stage's marks (`watched`), from that of a run's errors; its name keeps it out of what is listed."""
-    return storage.join(errors, "_working", stage)
+    """Folder of a stage's marks."""
+    return storage.join(working_uri(errors), stage)
 
 
 @dataclass(frozen=True)

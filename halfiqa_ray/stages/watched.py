@@ -110,10 +110,10 @@ def forgive(marks: str) -> None:
             _Mark(uri, facts["image_ids"]).write(max(0, facts["deaths"] - 1))
 
 
-def forget(marks: str, unfinished: Set[str]) -> None:
+def forget(marks: str, unfinished: Set[str]) -> bool:
     """When nothing is worked on any more: remove the marks, but of ``unfinished`` photos that were given up.
 
-    Those are set so that the next run tries each once more.
+    Those are set so that the next run tries each once more. Returns whether there are any.
     """
     given_up = False
     for uri, facts in _facts(marks).items():
@@ -124,6 +124,7 @@ def forget(marks: str, unfinished: Set[str]) -> None:
             storage.delete(uri)
     if not given_up:
         storage.delete_folder(marks)
+    return given_up
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ def test_a_photo_that_kills_its_actor_is_an_error_and_the_rest_is_scored(
     assert "3 photos failed" in said
     assert f"1 {KILLED}" in said
     blocks = [json.loads(line) for line in storage.read_bytes(deaths).decode().splitlines()]
-    assert len(blocks[0]) > 1
-    assert blocks[1:] == [[POISON]] * TRIES
+    # Alone at once when the last block, of one photo, came before its own: batches are of five photos.
+    assert blocks[len(blocks[0]) > 1 :] == [[POISON]] * TRIES
     scored = set(read_run(str(output), "small")["image_id"].to_pylist())
     assert scored == set(rows["image_id"].to_pylist()) - {*BAD, POISON}
     [errors] = storage.list_files(str(output / "errors"), ".parquet", recursive=True)

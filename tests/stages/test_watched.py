@@ -93,7 +93,7 @@ def test_the_next_run_finds_what_a_killed_run_was_working_on(tmp_path):
     assert errors_of(result) == {"c": KILLED}
     assert ["x", "y", "z"] in stage.calls
     assert stage.deaths == TRIES
-    forget(str(tmp_path), {"c"})
+    assert forget(str(tmp_path), {"c"})
     assert marked(tmp_path) == {"c"}
 
 
@@ -115,7 +115,7 @@ def test_a_photo_that_was_given_up_gets_one_more_try_in_the_next_run(tmp_path):
     forget(str(tmp_path), {"b"})
     mended = Poisoned()
     assert errors_of(worked_on(mended, tmp_path, table(["b"]))) == {}
-    forget(str(tmp_path), set())
+    assert not forget(str(tmp_path), set())
     assert not storage.exists(str(tmp_path))
 
 
