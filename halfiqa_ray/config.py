@@ -443,7 +443,7 @@ class ExplainSettings(Section):
         description="Models whose scores are explained: names or checkpoint folders, one of each name; empty = as "
         "zero.models when empty.",
     )
-    splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits when empty.")
+    splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits.")
     images: int = Field(100, ge=1, description="So many of them, drawn with the seed; all if there are fewer.")
     maps: int = Field(
         12,

@@ -151,7 +151,9 @@ def plan_explaining(plan: Plan, measure: MeasurePlan | None) -> tuple[ExplainPla
         check_installed()
     models, explained = _models(plan)
     notes = [] if measure else ["no measures among the maps and the halves: run jobs/measure.py first"]
-    rows = of_chosen_splits(plan, settings.explain.splits, "explain.splits")
+    # Those that are zeroed: other images would stand in Table I beside them.
+    own = settings.explain.splits
+    rows = of_chosen_splits(plan, own or settings.zero.splits, "explain.splits" if own else "zero.splits")
     within = set(chosen_rows(plan.manifest, settings.rank)["image_id"].to_pylist())
     ranked = rule_halves(plan.folder, ())
     there = [i for i in rows["image_id"].to_pylist() if i in ranked and i in within]

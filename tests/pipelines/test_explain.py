@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines import explain, zero
+from halfiqa_ray.pipelines import aggregate, explain, zero
 from halfiqa_ray.pipelines.explain_plan import plan_explaining
 from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.plan import make_plan
@@ -106,6 +106,29 @@ def test_the_table_is_written_and_told(explained):
     assert "grad_cam_koncept" in (explained / "tables" / "explanations.md").read_text()
     agreement = storage.read_table(str(explained / "tables" / "agreement.parquet")).to_pylist()
     assert {row["n"] for row in agreement if row["kind"] == "explanation" and row["scope"] == "test"} == {5}
+
+
+def test_stored_rows_alone_decide_the_tables(explained):
+    """Explaining adds to the zeroed halves of Table I, which is written after: made again, no table changes."""
+    before = tables_of(explained)
+    assert {"table1.md", "table1.parquet", "averaged_measure.csv", "section2.md"} <= set(before)
+    assert aggregate.run(explain_settings(explained)) == 0
+    assert tables_of(explained) == before
+
+
+def tables_of(output):
+    files = sorted((output / "tables").iterdir())
+    return {f.name: storage.read_table(str(f)) if f.suffix == ".parquet" else f.read_text() for f in files}
+
+
+def test_images_that_are_not_zeroed_are_not_explained(explained):
+    settings = explain_settings(explained, images=PHOTOS)
+    for splits, asked in ((("train",), ()), ((), ("train",))):
+        changed = {"zero": settings.zero.model_copy(update={"splits": splits})}
+        changed["explain"] = settings.explain.model_copy(update={"splits": asked})
+        plan = make_plan(settings.model_copy(update=changed))
+        found, _ = plan_explaining(plan, stored_measures(plan))
+        assert found.image_ids == {f"{i}.png" for i in range(TRAIN)}
 
 
 def test_again_there_is_nothing_to_do(explained, tmp_path, capsys):
