@@ -62,7 +62,7 @@ def table1(output: str, run: Run, mos: bool = False) -> Drawn:
     """Table I: every model, halves zeroed by rules, measures and controls. Raises Missing."""
     rows = rows_of(output, "table1", run, schema.TABLE1)
     scope = scope_of_test(rows)
-    rows = of_scope(rows, scope)
+    rows, few = _of_most(of_scope(rows, scope))
     suffix = "_mos" if mos else ""
     groups = [
         (model_title(model), [Line(_title(row["ranking"]), row, suffix) for row in some])
@@ -90,6 +90,7 @@ def table1(output: str, run: Run, mos: bool = False) -> Drawn:
             f"Intervals: {resampled(first)}.",
             f"Open markers: the paper's Table I, on {papers}." if papers else "",
             _starred(rows),
+            few,
             _not_there(groups),
         ),
         f"Dot plot of PLCC for {len(groups)} models. {told or 'No model has zeroed scores'}.",
@@ -172,6 +173,20 @@ def explained(output: str, run: Run) -> Drawn:
         f"Dot plot of PLCC. {told}.",
         _figure(groups, "PLCC, half zeroed, with the original prediction", "zeroed", any(r["synthetic"] for r in rows)),
     )
+
+
+def _of_most(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The rows without those of less than half of the images, and a sentence that names these.
+
+    Their intervals would be the widest of all and hide the others: explaining zeroes more halves in a few images.
+    """
+    most = max(row["n"] for row in rows)
+    drawn = [row for row in rows if not 0 < row["n"] < most / 2]
+    few = [row for row in rows if 0 < row["n"] < most / 2]
+    names = ", ".join(dict.fromkeys(_title(row["ranking"]) for row in few))
+    largest = max((row["n"] for row in few), default=0)
+    said = f"Not drawn, in the table: halves zeroed in {largest} images at most ({names})." if few else ""
+    return drawn, said
 
 
 def _starred(rows: Sequence[Row]) -> str:

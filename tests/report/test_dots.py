@@ -1,5 +1,7 @@
 import re
 
+import pyarrow as pa
+
 from halfiqa_ray import storage
 from halfiqa_ray.report.dots import explained, section2, table1
 from halfiqa_ray.report.style import IMPORTANT, TRIVIAL
@@ -68,6 +70,18 @@ def test_models_and_rankings_that_are_not_there_are_named_with_the_job(planted):
         r"Not there: .*Swin-IQA by level_plcc \(no Parquet file below .*model=swin_iqa: jobs/zero.py", caption
     )
     assert "averaged_boundary_connectivity, whose objectness is not the paper's" in caption
+
+
+def test_halves_zeroed_in_few_images_are_named_and_not_drawn(tmp_path, planted):
+    output, run, _ = planted
+    stored = storage.read_table(f"{output}/tables/table1.parquet")
+    changed = [row | {"n": 4} if row["ranking"] == "score_change" and row["n"] else row for row in stored.to_pylist()]
+    storage.write_table(f"{tmp_path}/tables/table1.parquet", pa.Table.from_pylist(changed, schema=stored.schema))
+    drawn = table1(str(tmp_path), run)
+    wanted = [r for r in rows(output, "table1", "test") if r["trivial"] is not None and r["ranking"] != "score_change"]
+    assert dots(drawn.figure.axes[0], TRIVIAL, True) == [row["trivial"] for row in wanted]
+    assert "in the table: halves zeroed in 4 images at most (score_change)" in drawn.caption
+    assert "Not drawn" not in table1(output, run).caption
 
 
 def test_halves_by_explanations_stand_beside_the_others(tmp_path, planted):
