@@ -158,7 +158,7 @@ if __name__ == "__main__":
         work,
         config="configs/experiments/demo.yaml",
         undisturbed="",
-        minutes=18.0,
+        minutes=12.5,
         kills=3,
         seed=1,
         log="",
