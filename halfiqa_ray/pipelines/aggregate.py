@@ -28,17 +28,6 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
 
     Works in this process without Ray, or when there is little to do. Raises FileNotFoundError when there is no run.
     """
-    text, found = _written(settings, run_key)
-    return f"{text}\n\n{experiments.console(found)}"
-
-
-def make_explanations(settings: Settings, run_key: str) -> str:
-    """Write all tables of a run, of which those of zeroed halves have more rows now; returns that of explanations."""
-    return experiments.PAGES["explanations"].console(_written(settings, run_key)[1]["explanations"])
-
-
-def _written(settings: Settings, run_key: str | None) -> tuple[str, experiments.Tables]:
-    """All tables of a run, written: those of Section 2 as text to print, the others themselves."""
     run = find_run(settings.output, settings.data.dataset, run_key)
     images = read_images(run)
     distributed = ray.is_initialized() and 4 * run.grid.subsets * len(images) > SMALL_BYTES
@@ -49,7 +38,16 @@ def _written(settings: Settings, run_key: str | None) -> tuple[str, experiments.
     text = write_run_tables(settings.output, tables)
     found = experiments.make_experiments(settings.output, run, images, tables, settings.rank.rule, resampling, mapper)
     experiments.write_tables(settings.output, found)
-    return text, found
+    return f"{text}\n\n{experiments.console(found)}"
+
+
+def make_explanations(settings: Settings, run_key: str) -> str:
+    """Write only those tables of a run that explanations stand in; returns text to print."""
+    run = find_run(settings.output, settings.data.dataset, run_key)
+    resampling = Resampling(settings.rank.bootstrap, settings.seed)
+    found = experiments.explanation_tables(settings.output, run, read_images(run), settings.rank.rule, resampling)
+    experiments.write_tables(settings.output, found)
+    return experiments.PAGES["explanations"].console(found["explanations"])
 
 
 def run(settings: Settings, run_key: str | None = None) -> int:

@@ -10,9 +10,8 @@ from scipy.stats import pearsonr
 from halfiqa_ray import schema, storage
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import explanations_text
-from halfiqa_ray.tables.build import make_run_tables
 from halfiqa_ray.tables.derived import read_explanations, read_zeroed
-from halfiqa_ray.tables.experiments import make_experiments, zeroing_tables
+from halfiqa_ray.tables.experiments import explanation_tables, zeroing_tables
 from halfiqa_ray.tables.explanations import NONE, explanations
 from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.section2 import Resampling
@@ -256,9 +255,7 @@ def test_text_and_agreement(compared):
     assert "lime, own" in text
     assert "another image's half" in text
     run = find_run(str(output), "planted")
-    images, resampling = read_images(run), Resampling(60, 1)
-    made = make_run_tables(run, "level_plcc", resampling, images=images)
-    tables = make_experiments(str(output), run, images, made, "level_plcc", resampling)
+    tables = explanation_tables(str(output), run, read_images(run), "level_plcc", Resampling(60, 1))
     rows = {r["other"]: r for r in tables["agreement"].to_pylist()
             if (r["kind"], r["rule"], r["scope"]) == ("explanation", "level_plcc", "test")}  # fmt: skip
     assert set(rows) == {*TRIQS, *OWN}
