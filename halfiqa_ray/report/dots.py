@@ -180,13 +180,14 @@ def _of_most(rows: Sequence[Row]) -> tuple[list[Row], str]:
 
     Their intervals would be the widest of all and hide the others: explaining zeroes more halves in a few images.
     """
-    most = max(row["n"] for row in rows)
-    drawn = [row for row in rows if not 0 < row["n"] < most / 2]
-    few = [row for row in rows if 0 < row["n"] < most / 2]
+    half = max(row["n"] for row in rows) / 2
+    few = [row for row in rows if 0 < row["n"] < half]
+    if not few:
+        return list(rows), ""
     names = ", ".join(dict.fromkeys(_title(row["ranking"]) for row in few))
-    largest = max((row["n"] for row in few), default=0)
-    said = f"Not drawn, in the table: halves zeroed in {largest} images at most ({names})." if few else ""
-    return drawn, said
+    largest = max(row["n"] for row in few)
+    drawn = [row for row in rows if row not in few]
+    return drawn, f"Not drawn, in the table: halves zeroed in {largest} images at most ({names})."
 
 
 def _starred(rows: Sequence[Row]) -> str:
