@@ -7,7 +7,7 @@ from halfiqa_ray.config import parse
 DESCRIPTION = """Explain what every model's score of a photo comes from, by Grad-CAM and LIME (the paper's Figure 1),
 for some of the photos that jobs/rank.py has ranked under the same settings: block means and halves, and small pixel
 maps of the most telling ones, as Parquet. Then (unless explain.zero is false) zero those halves in every model, beside
-the halves by the rule, the measures and the controls, on the same photos, make the tables anew (jobs/tables.py) and
+the halves by the rule, the measures and the controls, on the same photos, write the tables of what is zeroed anew, and
 print how much each half matters. Run it again to go on after a stop: what is there is not explained again."""
 
 

@@ -42,7 +42,7 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
 
 
 def make_explanations(settings: Settings, run_key: str) -> str:
-    """Write only those tables of a run that explanations stand in; returns text to print."""
+    """Write only those tables of a run that explaining adds to; returns the text of that of explanations."""
     run = find_run(settings.output, settings.data.dataset, run_key)
     resampling = Resampling(settings.rank.bootstrap, settings.seed)
     found = experiments.explanation_tables(settings.output, run, read_images(run), settings.rank.rule, resampling)

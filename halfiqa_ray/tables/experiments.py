@@ -93,11 +93,12 @@ def make_experiments(
 def explanation_tables(
     output: str, run: Run, images: Images, rule: str, resampling: Resampling, mapper: Mapper = in_process
 ) -> Tables:
-    """Those of `make_experiments` that explanations stand in."""
+    """Those of `make_experiments` that hang on explanations, or on the halves that are zeroed beside theirs."""
     measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
     explained = read_explanations(output, run, images, models)
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     return {
+        **zeroing_tables(output, run, images, models, rule, resampling, mapper),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }

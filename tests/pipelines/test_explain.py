@@ -43,6 +43,7 @@ def all_of(output):
 def explained(together):
     output = together.parent / "explained"
     shutil.copytree(together, output)
+    assert aggregate.run(explain_settings(output)) == 0  # of the state before, as jobs/rank.py leaves it
     assert explain.run(explain_settings(output)) == 0
     return output
 
