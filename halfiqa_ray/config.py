@@ -28,7 +28,7 @@ class DataSettings(Section):
     """The photos and their scores."""
 
     dataset: str = Field("photos", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the data set in every output.")
-    layout: Literal["folder", "koniq10k", "spaq", "pyiqa"] = Field(
+    layout: Literal["folder", "koniq10k", "spaq", "biq2021", "pyiqa"] = Field(
         "folder", description="How the photos and scores are laid out; `folder` is photos without scores."
     )
     root: str = Field("photos", description="Folder or URI (s3://...) that holds the photos.")
@@ -42,6 +42,13 @@ class DataSettings(Section):
         "auto",
         description="Where train/validation/test come from: a published `file`, a `column` of the score list, `own` "
         "(alike in MOS and spatial information), `none`; `auto` takes the first that is there.",
+    )
+    validation_share: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="Share of the training photos that becomes the validation split, alike in MOS and spatial "
+        "information, where a published split has none; by default 0.05 for BIQ2021, 0 for others.",
     )
     split_file: str | None = Field(None, description="CSV with columns image_name,split (train, validation, test).")
     split_column: str | None = Field(None, description="Name of the split column where the score list has several.")

@@ -47,6 +47,7 @@ class Listing:
     file_sha256: str | None = None
     mos_scale: Scale | None = None  # None: no scores
     split_column: str | None = None
+    validation_share: float = 0.0  # of the training photos, for a split that has no validation photos
     source_note: str = ""  # where the data come from and under which terms
     notes: list[str] = field(default_factory=list)  # for the user: what was recognised and chosen
 

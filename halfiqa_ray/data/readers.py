@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data import folder, koniq, pyiqa, spaq
+from halfiqa_ray.data import biq2021, folder, koniq, pyiqa, spaq
 from halfiqa_ray.data.manifest import Listing
 from halfiqa_ray.data.problems import DataError
 
 READERS: dict[str, Callable[[DataSettings], Listing]] = {
+    "biq2021": biq2021.read,
     "folder": folder.read,
     "koniq10k": koniq.read,
     "pyiqa": pyiqa.read,

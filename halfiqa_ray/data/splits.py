@@ -58,17 +58,15 @@ def own(rows: Sequence[Row], scale: Scale | None, seed: int) -> dict[str, str]:
     The recipe is ours: the paper asks for alike distributions and does not say how (models of You et al. take
     every n-th photo of the same order).
     """
-    bins: dict[int, list[Row]] = {}
-    for row in rows:
-        bins.setdefault(_bin(row.mos, scale), []).append(row)
-    splits: dict[str, str] = {}
-    left: list[Row] = []
-    for number in sorted(bins):
-        ordered = sorted(bins[number], key=lambda row: (row.spatial_information or 0.0, row.image_id))
-        whole = len(ordered) // GROUP * GROUP
-        splits |= _pick(ordered[:whole], seed)
-        left += ordered[whole:]
-    return splits | _pick(left, seed)
+    return _cut(rows, scale, seed, GROUP, (VALIDATION, TEST))
+
+
+def with_validation(rows: Sequence[Row], scale: Scale | None, seed: int, share: float) -> dict[str, str]:
+    """One in ``1 / share`` of training photos ``rows`` for validation, the others for training, by image_id.
+
+    By the recipe of `own`: the two parts are alike in MOS and in spatial information.
+    """
+    return _cut(rows, scale, seed, round(1 / share), (VALIDATION,))
 
 
 def split_hash(splits: Mapping[str, str | None]) -> str:
@@ -84,12 +82,27 @@ def _bin(mos: float | None, scale: Scale | None) -> int:
     return min(MOS_BINS - 1, max(0, int((mos - low) / (high - low) * MOS_BINS)))
 
 
-def _pick(ordered: Sequence[Row], seed: int) -> dict[str, str]:
+def _cut(rows: Sequence[Row], scale: Scale | None, seed: int, size: int, names: tuple[str, ...]) -> dict[str, str]:
+    """Groups of ``size`` neighbours, each of which gives one photo to every split of ``names``."""
+    bins: dict[int, list[Row]] = {}
+    for row in rows:
+        bins.setdefault(_bin(row.mos, scale), []).append(row)
     splits: dict[str, str] = {}
-    for start in range(0, len(ordered), GROUP):
-        group = [row.image_id for row in ordered[start : start + GROUP]]
-        places = [*group, *(f"\0{place}" for place in range(GROUP - len(group)))]
+    left: list[Row] = []
+    for number in sorted(bins):
+        ordered = sorted(bins[number], key=lambda row: (row.spatial_information or 0.0, row.image_id))
+        whole = len(ordered) // size * size
+        splits |= _pick(ordered[:whole], seed, size, names)
+        left += ordered[whole:]
+    return splits | _pick(left, seed, size, names)
+
+
+def _pick(ordered: Sequence[Row], seed: int, size: int, names: tuple[str, ...]) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for start in range(0, len(ordered), size):
+        group = [row.image_id for row in ordered[start : start + size]]
+        places = [*group, *(f"\0{place}" for place in range(size - len(group)))]
         drawn = sorted(places, key=lambda place: hashlib.sha256(f"{seed}\0{group[0]}\0{place}".encode()).digest())
-        chosen = {drawn[0]: VALIDATION, drawn[1]: TEST}
+        chosen = dict(zip(drawn, names, strict=False))
         splits |= {image_id: chosen.get(image_id, TRAIN) for image_id in group}
     return splits

@@ -32,11 +32,12 @@ def run(settings: Settings) -> int:
     beside = sidecars.read(listing.root)
     published = _published_split(settings, beside)
     source = split_source(settings, listing, published)
+    cut = validation_to_cut(settings, listing, published, source)
     inputs = fingerprint(
         {
             "format": FORMAT,
             "data": data.model_dump(mode="json"),
-            "seed": settings.seed if source == "own" else None,
+            "seed": settings.seed if source == "own" or cut else None,
             "listing": listing.content_hash(),
             "beside": repr(beside),
             "split": published.sha256 if published else None,
@@ -54,7 +55,7 @@ def run(settings: Settings) -> int:
         )
     if settings.strict and listing.problems:
         return _refuse(listing.problems, settings)
-    return _make(settings, listing, beside, published, source, inputs)
+    return _make(settings, listing, beside, published, source, cut, inputs)
 
 
 def prepare_folder(settings: Settings) -> int:
@@ -73,6 +74,7 @@ def _make(
     beside: Sidecars,
     published: NameList | None,
     source: str | None,
+    cut: float,
     inputs: str,
 ) -> int:
     folder = manifests.folder(settings.output, settings.data.dataset)
@@ -84,7 +86,7 @@ def _make(
         if beside.source_photos is not None:
             found += sidecars.fill_source_photos(listing.rows, beside.source_photos)
         retry = False
-        if source == "own":
+        if source == "own" or cut:
             from halfiqa_ray.pipelines.spatial_information import measure
 
             with record.timed("spatial_information"):
@@ -94,6 +96,8 @@ def _make(
             listing.rows = [row for row in listing.rows if row.image_id not in lost]
             found += [_in_list(problem, listing) for problem in unreadable]
         found += _assign(settings, listing, published, source)
+        if cut:
+            _cut_validation(settings, listing, cut)
         record.note(counts={"in": len(listing.rows) + len(found), "out": len(listing.rows), "failed": len(found)})
         if settings.strict and found:
             return _refuse(found, settings)
@@ -103,7 +107,7 @@ def _make(
         split_hash = splits.split_hash({row.image_id: row.split for row in listing.rows})
         record.note(split_hash=split_hash)
         _print_splits(listing, source)
-        metadata = _metadata(settings, listing, beside, source)
+        metadata = _metadata(settings, listing, beside, source, cut)
         metadata |= {"split_hash": split_hash, "inputs": inputs, "problems": len(found), "retry": retry}
         uri = storage.join(folder, manifests.FILE_NAME)
         storage.write_table(uri, manifests.to_table(listing.rows, source, metadata))
@@ -160,7 +164,27 @@ def _assign(settings: Settings, listing: Listing, published: NameList | None, so
     return []
 
 
-def _metadata(settings: Settings, listing: Listing, beside: Sidecars, source: str | None) -> dict[str, Any]:
+def validation_to_cut(settings: Settings, listing: Listing, published: NameList | None, source: str | None) -> float:
+    """Which share of a published split's training photos becomes its validation photos; 0 where it has some."""
+    wanted = settings.data.validation_share
+    share = listing.validation_share if wanted is None else wanted
+    if source == "file" and published is not None:
+        names = {splits.normalise(value) for value in published.values.values()}
+    elif source == "column":
+        names = {splits.normalise(row.split) for row in listing.rows}
+    else:
+        return 0.0
+    return share if splits.TRAIN in names and splits.VALIDATION not in names else 0.0
+
+
+def _cut_validation(settings: Settings, listing: Listing, share: float) -> None:
+    train = [row for row in listing.rows if row.split == splits.TRAIN]
+    chosen = splits.with_validation(train, listing.mos_scale, settings.seed, share)
+    for row in train:
+        row.split = chosen[row.image_id]
+
+
+def _metadata(settings: Settings, listing: Listing, beside: Sidecars, source: str | None, cut: float) -> dict[str, Any]:
     scale = listing.mos_scale
     return {
         "dataset": settings.data.dataset,
@@ -173,7 +197,8 @@ def _metadata(settings: Settings, listing: Listing, beside: Sidecars, source: st
         "scores": listing.file,
         "scores_sha256": listing.file_sha256,
         "split_source": source,
-        "seed": settings.seed if source == "own" else None,
+        "validation_share": cut or None,  # cut from the training photos of a published split that has no validation
+        "seed": settings.seed if source == "own" or cut else None,
     }
 
 

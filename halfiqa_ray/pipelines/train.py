@@ -63,6 +63,9 @@ HEALTH_SECONDS = 0.5
 # Torch's threads wait for each other after every operation. By default they spin, and where anything else runs on their
 # cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin.
 WAITING = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+# glibc gives large blocks of memory back to the system as soon as they are free, and each step then pays for every page
+# of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen.
+KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 28)}
 ONE_AT_A_TIME = threading.Lock()  # torch's generator and matplotlib's style are those of the whole process
 LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
 
@@ -232,7 +235,9 @@ def fit_on_workers(
             failure_config=ray.train.FailureConfig(max_failures=train.maximum_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
             callbacks=list(callbacks),
-            worker_runtime_env={"env_vars": WAITING},
+            worker_runtime_env={
+                "env_vars": WAITING | {name: os.environ.get(name, value) for name, value in KEEPING.items()}
+            },
         ),
     )
     try:
