@@ -28,7 +28,7 @@ from pathlib import Path
 from benchmarks.printing import machine, run
 from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.images import Bounds, ImageError, read_photo
+from halfiqa_ray.data.photos.images import Bounds, ImageError, read_photo
 from tests.data import odd_photos
 from tests.stages.test_subsets import write_checkpoint
 

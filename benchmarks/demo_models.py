@@ -16,9 +16,9 @@ from benchmarks.printing import machine, run
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint
-from halfiqa_ray.pipelines import train
-from halfiqa_ray.pipelines.session import ray_session
-from halfiqa_ray.pipelines.train_run import RunFolder
+from halfiqa_ray.runtime.session import ray_session
+from halfiqa_ray.training import train
+from halfiqa_ray.training.train_run import RunFolder
 
 MODELS = ("triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa")
 SPLITS = {

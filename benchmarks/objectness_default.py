@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from benchmarks.printing import parser, publish
-from halfiqa_ray.data.demo_photos import PHOTOS
-from halfiqa_ray.data.images import resize
+from halfiqa_ray.data.demo.photos import PHOTOS
+from halfiqa_ray.data.photos.images import resize
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.measures.blocks import block_means, high_blocks
 from halfiqa_ray.measures.boundary_connectivity import boundary_connectivity

@@ -74,9 +74,9 @@ def job(settings: Any, photos: int, threads: int) -> dict[str, float]:
     import ray
 
     from halfiqa_ray.pipelines import rank
-    from halfiqa_ray.pipelines.counting import counting
-    from halfiqa_ray.pipelines.resources import plan_scorers
-    from halfiqa_ray.pipelines.session import ray_session
+    from halfiqa_ray.runtime.counting import counting
+    from halfiqa_ray.runtime.resources import plan_scorers
+    from halfiqa_ray.runtime.session import ray_session
     from halfiqa_ray.stages.parts import compact
 
     with tempfile.TemporaryDirectory() as folder, PeakMemory() as memory:

@@ -28,10 +28,10 @@ from PIL import Image
 from benchmarks.printing import machine, run
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.data.demo_photos import PHOTOS
+from halfiqa_ray.data.demo.photos import PHOTOS
 from halfiqa_ray.data.manifest import FILE_NAME, Row, folder, to_table
-from halfiqa_ray.report import page
-from halfiqa_ray.tables.reading import Run, find_run, read_rows
+from halfiqa_ray.report.page import page
+from halfiqa_ray.tables.stored.reading import Run, find_run, read_rows
 
 COUNTS = (20, 200, 1000)
 WIDTH, HEIGHT = 512, 384

@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from benchmarks.printing import machine, run
 from halfiqa_ray import storage
-from halfiqa_ray.pipelines.progress import duration
+from halfiqa_ray.runtime.progress import duration
 
 # Columns that tell a row of each kind of stored rows from the others.
 STORED = {

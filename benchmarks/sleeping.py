@@ -25,10 +25,10 @@ from benchmarks.rank_throughput import repeated
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.pipelines import rank
-from halfiqa_ray.pipelines.counting import actors_up, counting
 from halfiqa_ray.pipelines.photo_stream import ScoringActor
-from halfiqa_ray.pipelines.resources import plan_scorers
-from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.runtime.counting import actors_up, counting
+from halfiqa_ray.runtime.resources import plan_scorers
+from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.parts import finished_ids
 
 GONE_SECONDS = 120  # to wait for nodes to go

@@ -27,12 +27,12 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, StageSettings
 from halfiqa_ray.data import manifest
 from halfiqa_ray.models.build import build_model
-from halfiqa_ray.models.losses import quality_loss, standardise_target
-from halfiqa_ray.models.optimisers import frozen_parameters
-from halfiqa_ray.models.training import predict
-from halfiqa_ray.pipelines import train
-from halfiqa_ray.pipelines.session import ray_session
-from halfiqa_ray.pipelines.train_run import RunFolder
+from halfiqa_ray.models.fitting.losses import quality_loss, standardise_target
+from halfiqa_ray.models.fitting.optimisers import frozen_parameters
+from halfiqa_ray.models.fitting.training import predict
+from halfiqa_ray.runtime.session import ray_session
+from halfiqa_ray.training import train
+from halfiqa_ray.training.train_run import RunFolder
 
 
 def shortened(settings: Settings, folder: str, photos: int) -> Settings:

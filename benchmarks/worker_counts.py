@@ -18,9 +18,9 @@ from benchmarks.demo_models import settings_of
 from benchmarks.printing import machine, run
 from benchmarks.training_speed import shortened
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines import train
-from halfiqa_ray.pipelines.session import ray_session
-from halfiqa_ray.pipelines.train_run import RunFolder
+from halfiqa_ray.runtime.session import ray_session
+from halfiqa_ray.training import train
+from halfiqa_ray.training.train_run import RunFolder
 
 
 def losses(settings: Settings, frozen: str, workers: int) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from halfiqa_ray.config import parse
-from halfiqa_ray.data.demo import make_demo
+from halfiqa_ray.data.demo.make import make_demo
 
 
 def main() -> int:

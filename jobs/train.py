@@ -12,7 +12,7 @@ Run it again to go on after a stop: it resumes at the last finished epoch, and a
 def main() -> int:
     """Parse the command line, run the job, print the agreement with MOS, return the exit code."""
     settings = parse("train.py", DESCRIPTION, ["data", "model", "train"])
-    from halfiqa_ray.pipelines import train  # Ray and torch take seconds to import: not for --help
+    from halfiqa_ray.training import train  # Ray and torch take seconds to import: not for --help
 
     try:
         record = train.run(settings)

@@ -13,7 +13,7 @@ at their last finished epoch, and a finished search returns at once."""
 def main() -> int:
     """Parse the command line, run the job, print the trials, return the exit code."""
     settings = parse("tune.py", DESCRIPTION, ["data", "model", "train", "tune"])
-    from halfiqa_ray.pipelines import tune  # Ray and torch take seconds to import: not for --help
+    from halfiqa_ray.training import tune  # Ray and torch take seconds to import: not for --help
 
     try:
         folder = tune.run(settings)

@@ -6,7 +6,7 @@ import pytest
 
 from halfiqa_ray.config import parse
 from halfiqa_ray.models.build import model_names
-from halfiqa_ray.models.schedule import stages
+from halfiqa_ray.models.fitting.schedule import stages
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = ("aihiqnet", "dbcnn", "koncept", "swin_iqa", "triq")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from halfiqa_ray import schema
-from halfiqa_ray.data import images
+from halfiqa_ray.data.photos import images
 
 KINDS = {
     **images.KINDS,

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import Pixels
+from halfiqa_ray.data.photos.images import Pixels
 
 BT601 = (0.299, 0.587, 0.114)
 STRIP = 256  # rows worked on at a time: what a photo costs beside itself does not grow with its height

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from halfiqa_ray.data import name_list
+from halfiqa_ray.data.lists import name_list
+from halfiqa_ray.data.lists.name_list import NameList
 from halfiqa_ray.data.manifest import Row, Scale
-from halfiqa_ray.data.name_list import NameList
 from halfiqa_ray.data.problems import Problem
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

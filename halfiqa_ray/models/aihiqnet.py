@@ -18,9 +18,8 @@ from torch.nn import functional
 
 from halfiqa_ray.config import ModelSettings
 from halfiqa_ray.models.backbones import create_backbone
-from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
+from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel, at_least_float32
 from halfiqa_ray.models.keras_rules import glorot_uniform_, he_normal_, pad_same
-from halfiqa_ray.models.precision import at_least_float32
 
 STRIDES = (4, 8, 16, 32)
 

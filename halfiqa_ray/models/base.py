@@ -12,8 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from halfiqa_ray.models.precision import at_least_float32
-
 LEVELS = 5
 
 
@@ -95,6 +93,11 @@ class QualityModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, images_NCHW: Tensor) -> Prediction:
         """Predict the quality of normalised images."""
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 where it has that: sums and roots need more digits than half precision has."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class QualityHead(nn.Module):

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import ModelSettings, Section, TrainSettings
-from halfiqa_ray.models.agreement import Agreement
 from halfiqa_ray.models.base import MosScale, Preprocessing, QualityModel
 from halfiqa_ray.models.build import build_model
+from halfiqa_ray.models.fitting.agreement import Agreement
 
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 PACKAGES = ("halfiqa_ray", "torch", "timm", "ray", "numpy", "pillow", "safetensors")

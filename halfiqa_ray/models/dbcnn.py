@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from halfiqa_ray.config import DbcnnSettings, ModelSettings
 from halfiqa_ray.models.backbones import create_backbone
-from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel
-from halfiqa_ray.models.precision import at_least_float32
+from halfiqa_ray.models.base import MosScale, Prediction, Preprocessing, QualityHead, QualityModel, at_least_float32
 from halfiqa_ray.models.scnn import Scnn, load_scnn
 
 ROOT_EPSILON = 1e-8  # the slope of a square root at 0 is infinite; here it stays below 5000

@@ -10,13 +10,14 @@ import ray
 
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointError
-from halfiqa_ray.stages.runs import key_of_run
-from halfiqa_ray.tables import experiments, localisation_text
+from halfiqa_ray.stages.keys import key_of_run
+from halfiqa_ray.tables import experiments
+from halfiqa_ray.tables.beyond import localisation_text
+from halfiqa_ray.tables.beyond.localisation import COLUMNS, localise, read_truth
 from halfiqa_ray.tables.build import make_run_tables, write_run_tables
-from halfiqa_ray.tables.localisation import COLUMNS, localise, read_truth
-from halfiqa_ray.tables.reading import Run, find_run, read_images, read_rows
-from halfiqa_ray.tables.scan import in_process
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.reading import Run, find_run, read_images, read_rows
+from halfiqa_ray.tables.stored.scan import in_process
 from halfiqa_ray.tables.writing import write_table
 
 # Below this many bytes of scores, starting workers takes longer than the work.

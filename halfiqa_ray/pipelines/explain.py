@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate
+from halfiqa_ray.pipelines.check_models import check_models
 from halfiqa_ray.pipelines.explain_plan import plan_explaining
 from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.plan import make_plan
-from halfiqa_ray.pipelines.preflight import check_models
-from halfiqa_ray.pipelines.runs import RunRecord
-from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.runtime.record import RunRecord
+from halfiqa_ray.runtime.session import ray_session
 
 
 def run(settings: Settings) -> int:

@@ -22,13 +22,13 @@ from halfiqa_ray.pipelines.zero_plan import (
     of_chosen_splits,
     plan_rankings,
 )
-from halfiqa_ray.report.choose import read_halved
+from halfiqa_ray.report.figures.choose import read_halved
+from halfiqa_ray.stages.keys import explain_key, maps_key
 from halfiqa_ray.stages.measures import MapMeasures
 from halfiqa_ray.stages.outputs import explain_output, maps_output
 from halfiqa_ray.stages.parts import Output, errors_uri, run_uri
-from halfiqa_ray.stages.runs import explain_key, maps_key
 from halfiqa_ray.stages.work import Explainer, rule_halves
-from halfiqa_ray.tables.reading import find_run
+from halfiqa_ray.tables.stored.reading import find_run
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.measure_plan import plan_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
-from halfiqa_ray.pipelines.resources import check_room
-from halfiqa_ray.pipelines.runs import RunRecord
-from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.runtime.record import RunRecord
+from halfiqa_ray.runtime.resources import check_room
+from halfiqa_ray.runtime.session import ray_session
 
 
 def run(settings: Settings) -> int:

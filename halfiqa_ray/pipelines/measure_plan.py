@@ -14,13 +14,13 @@ from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.data.problems import PASSING
 from halfiqa_ray.measures.measures import Measures
-from halfiqa_ray.pipelines.counting import counting
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
 from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.runtime.counting import counting
+from halfiqa_ray.stages.keys import measures_key, photos_key
 from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos
 from halfiqa_ray.stages.outputs import measures_output
 from halfiqa_ray.stages.parts import Output, errors_uri, run_uri
-from halfiqa_ray.stages.runs import measures_key, photos_key
 
 PHOTOS_PER_TASK = 8
 

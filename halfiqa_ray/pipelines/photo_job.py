@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines.errors import report_errors
 from halfiqa_ray.pipelines.explain_plan import ExplainPlan
-from halfiqa_ray.pipelines.lock import locked
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
 from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, passes
 from halfiqa_ray.pipelines.plan import Plan
-from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
-from halfiqa_ray.pipelines.runs import RunRecord
 from halfiqa_ray.pipelines.zero_plan import Checkpoint, ZeroPlan
+from halfiqa_ray.runtime.errors import report_errors
+from halfiqa_ray.runtime.lock import locked
+from halfiqa_ray.runtime.record import RunRecord
+from halfiqa_ray.runtime.resources import Scorers, plan_scorers
 from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import forget, forgive, retry

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import RankSettings, Settings
-from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.data.manifest import read_manifest
+from halfiqa_ray.data.photos.images import Bounds
 from halfiqa_ray.models.checkpoints import CheckpointRecord, read_record
 from halfiqa_ray.stages.decode import Decode, Size
+from halfiqa_ray.stages.keys import checkpoint_of, run_key
 from halfiqa_ray.stages.parts import errors_uri, run_uri
-from halfiqa_ray.stages.runs import checkpoint_of, run_key
 
 
 @dataclass(frozen=True)

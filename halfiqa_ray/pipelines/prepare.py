@@ -8,13 +8,14 @@ from typing import Any
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings, fingerprint
-from halfiqa_ray.data import alikeness, name_list, problems, score_list, sidecars, splits
+from halfiqa_ray.data import alikeness, problems, splits
 from halfiqa_ray.data import manifest as manifests
+from halfiqa_ray.data.lists import name_list, score_list, sidecars
+from halfiqa_ray.data.lists.name_list import NameList
+from halfiqa_ray.data.lists.readers import read_listing
+from halfiqa_ray.data.lists.sidecars import Sidecars
 from halfiqa_ray.data.manifest import Listing
-from halfiqa_ray.data.name_list import NameList
 from halfiqa_ray.data.problems import DataError, Problem
-from halfiqa_ray.data.readers import read_listing
-from halfiqa_ray.data.sidecars import Sidecars
 
 FORMAT = 1  # of the manifest; a higher one makes every data set anew
 SHOWN = 3  # problems of each kind that are printed
@@ -79,7 +80,7 @@ def _make(
 ) -> int:
     folder = manifests.folder(settings.output, settings.data.dataset)
     # Below here photos may be decoded and files are written: worth the seconds that importing torch and Ray takes.
-    from halfiqa_ray.pipelines.runs import RunRecord
+    from halfiqa_ray.runtime.record import RunRecord
 
     with RunRecord.of(settings, "prepare", inputs) as record:
         found = list(listing.problems)

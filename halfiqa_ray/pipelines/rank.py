@@ -14,15 +14,15 @@ import pyarrow as pa
 from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate, prepare
+from halfiqa_ray.pipelines.check_models import check_models
 from halfiqa_ray.pipelines.measure_plan import plan_measures, stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.photo_stream import ScoringActor, Stream, error_columns
 from halfiqa_ray.pipelines.plan import Plan, chosen_rows, make_plan
-from halfiqa_ray.pipelines.preflight import check_models
-from halfiqa_ray.pipelines.resources import Scorers, plan_scorers
-from halfiqa_ray.pipelines.runs import RunRecord
-from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.zero_plan import find_checkpoints, plan_zeroing
+from halfiqa_ray.runtime.record import RunRecord
+from halfiqa_ray.runtime.resources import Scorers, plan_scorers
+from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.work import CARRIED, rule_halves
 

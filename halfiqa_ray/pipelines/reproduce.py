@@ -14,12 +14,13 @@ from typing import Any
 
 from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import CheckpointRecord
-from halfiqa_ray.pipelines import explain, prepare, rank, train
-from halfiqa_ray.pipelines.progress import duration
-from halfiqa_ray.pipelines.runs import stops_are_recorded
-from halfiqa_ray.pipelines.session import ray_session
-from halfiqa_ray.pipelines.side_by_side import side_by_side
+from halfiqa_ray.pipelines import explain, prepare, rank
 from halfiqa_ray.report import report
+from halfiqa_ray.runtime.progress import duration
+from halfiqa_ray.runtime.record import stops_are_recorded
+from halfiqa_ray.runtime.session import ray_session
+from halfiqa_ray.runtime.side_by_side import side_by_side
+from halfiqa_ray.training import train
 
 
 def run(program: str, description: str, sections: Sequence[str], arguments: Sequence[str]) -> int:

@@ -12,12 +12,12 @@ import ray.data
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.data.images import Bounds
 from halfiqa_ray.data.manifest import Row
+from halfiqa_ray.data.photos.images import Bounds
 from halfiqa_ray.data.problems import Problem
-from halfiqa_ray.pipelines.progress import Progress
-from halfiqa_ray.pipelines.resources import check_room
-from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.runtime.progress import Progress
+from halfiqa_ray.runtime.resources import check_room
+from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.spatial_information import MEASURED, MeasureSpatialInformation
 
 VERSION = 1  # of how it is measured; results of another version are measured again

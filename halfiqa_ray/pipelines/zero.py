@@ -5,13 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.check_models import check_models
 from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
-from halfiqa_ray.pipelines.preflight import check_models
-from halfiqa_ray.pipelines.runs import RunRecord
-from halfiqa_ray.pipelines.session import ray_session
 from halfiqa_ray.pipelines.zero_plan import find_checkpoints, plan_zeroing
+from halfiqa_ray.runtime.record import RunRecord
+from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.work import rule_halves
 
 

@@ -18,13 +18,13 @@ from halfiqa_ray.models.checkpoints import RECORD, CheckpointRecord, checkpoint_
 from halfiqa_ray.pipelines.measure_plan import MeasurePlan
 from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits
 from halfiqa_ray.stages.decode import Size
+from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
-from halfiqa_ray.stages.runs import zeroed_key
 from halfiqa_ray.stages.work import rule_halves
 from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, Halves
-from halfiqa_ray.tables.reading import find_run, read_images
-from halfiqa_ray.tables.scan import scan
+from halfiqa_ray.tables.stored.reading import find_run, read_images
+from halfiqa_ray.tables.stored.scan import scan
 
 # Halves that need nothing but the image itself, and those that need the other images' scores first.
 OWN_CONTROLS = ("control_random", "control_centre")

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.data.images import ImageError, open_photo, resize
 from halfiqa_ray.data.manifest import read_manifest
+from halfiqa_ray.data.photos.images import ImageError, open_photo, resize
 from halfiqa_ray.data.problems import DataError
 from halfiqa_ray.masking.grid import Grid, block_edges
+from halfiqa_ray.report.figures.style import GREY, plain, without_axes
 from halfiqa_ray.report.stored import Missing
-from halfiqa_ray.report.style import GREY, plain, without_axes
-from halfiqa_ray.tables.reading import Run, created
+from halfiqa_ray.tables.stored.reading import Run, created
 
 Pixels = NDArray[np.uint8]
 # A masked block is shown dark, but not so dark that one cannot tell what it hides.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from halfiqa_ray.config import Settings
-from halfiqa_ray.report import export, figures, page
+from halfiqa_ray.report import export
+from halfiqa_ray.report.figures import draw as figures
+from halfiqa_ray.report.page import page
 
 
 def run(settings: Settings) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import RankSettings
 from halfiqa_ray.tables import paper
-from halfiqa_ray.tables.reading import ALL, Run
+from halfiqa_ray.tables.stored.reading import ALL, Run
 
 Row = dict[str, Any]
 # Shown in place of a rule that gives no halves; every model has it.

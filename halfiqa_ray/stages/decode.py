@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from halfiqa_ray.data.images import Bounds, ImageError, Size, read_photo
+from halfiqa_ray.data.photos.images import Bounds, ImageError, Size, read_photo
 
 __all__ = ["PIXELS", "Decode", "Decoded", "Size", "batches", "failed_rows", "pixels_of", "without_pixels"]
 

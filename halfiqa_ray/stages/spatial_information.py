@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from halfiqa_ray.data.images import Bounds, ImageError, read_photo
+from halfiqa_ray.data.photos.images import Bounds, ImageError, read_photo
 from halfiqa_ray.data.spatial_information import spatial_information
 
 MEASURED = pa.schema(

@@ -14,8 +14,8 @@ import pyarrow as pa
 from halfiqa_ray import schema
 from halfiqa_ray.statistics.bootstrap import percentile_interval
 from halfiqa_ray.tables import paper
-from halfiqa_ray.tables.derived import Zeroed
-from halfiqa_ray.tables.reading import ALL, Run
+from halfiqa_ray.tables.stored.derived import Zeroed
+from halfiqa_ray.tables.stored.reading import ALL, Run
 from halfiqa_ray.tables.table1 import AVERAGED, Correlated
 from halfiqa_ray.tables.writing import table_of
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.tables import section2, section2_text
-from halfiqa_ray.tables.gather import Scores, pick_scores, rank_correlations, scan_scores
-from halfiqa_ray.tables.reading import Images, Run, read_images
-from halfiqa_ray.tables.scan import Mapper, in_process
 from halfiqa_ray.tables.section2 import Masked, Picked, Resampling
-from halfiqa_ray.tables.subset_statistics import (
+from halfiqa_ray.tables.stored.gather import Scores, pick_scores, rank_correlations, scan_scores
+from halfiqa_ray.tables.stored.reading import Images, Run, read_images
+from halfiqa_ray.tables.stored.scan import Mapper, in_process
+from halfiqa_ray.tables.stored.subset_statistics import (
     ScopeStatistics,
     dataset_importance,
     image_plcc_split,

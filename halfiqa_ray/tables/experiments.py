@@ -11,19 +11,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halfiqa_ray import storage
-from halfiqa_ray.tables import (
-    agreement,
-    blocks_text,
-    curves,
-    explanations_text,
-    paper,
-    sufficiency_text,
-    table1_text,
-    table2_text,
-)
+from halfiqa_ray.tables import paper, table1_text, table2_text
 from halfiqa_ray.tables.averaged_measure import averaged_measure
+from halfiqa_ray.tables.beyond import agreement, blocks_text, explanations_text, sufficiency_text
+from halfiqa_ray.tables.beyond.explanations import explanations
+from halfiqa_ray.tables.beyond.interactions import interactions
+from halfiqa_ray.tables.beyond.positions import positions
+from halfiqa_ray.tables.beyond.sufficiency import sufficiency
 from halfiqa_ray.tables.build import RunTables
-from halfiqa_ray.tables.derived import (
+from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored import curves
+from halfiqa_ray.tables.stored.derived import (
     Explained,
     Measured,
     Zeroed,
@@ -32,14 +30,9 @@ from halfiqa_ray.tables.derived import (
     read_zeroed,
     why_not_zeroed,
 )
-from halfiqa_ray.tables.explanations import explanations
-from halfiqa_ray.tables.interactions import interactions
-from halfiqa_ray.tables.positions import positions
-from halfiqa_ray.tables.reading import ALL, Images, Run, find_runs, read_images
-from halfiqa_ray.tables.scan import Mapper, in_process
-from halfiqa_ray.tables.second_pass import scan_all
-from halfiqa_ray.tables.section2 import Resampling
-from halfiqa_ray.tables.sufficiency import sufficiency
+from halfiqa_ray.tables.stored.reading import ALL, Images, Run, find_runs, read_images
+from halfiqa_ray.tables.stored.scan import Mapper, in_process
+from halfiqa_ray.tables.stored.second_pass import scan_all
 from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls, without_explanations
 from halfiqa_ray.tables.table2 import MatchedRun, matched_run, table2, together
 from halfiqa_ray.tables.writing import write_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from halfiqa_ray.tables.reading import Run
+from halfiqa_ray.tables.stored.reading import Run
 
 
 class Zeroing(NamedTuple):

@@ -31,7 +31,7 @@ from halfiqa_ray.schema import IMAGE_RULES
 from halfiqa_ray.statistics.bootstrap import percentile_interval, resampled_plcc
 from halfiqa_ray.statistics.pearson import pearson
 from halfiqa_ray.tables.paper import SECTION2, paper_dataset
-from halfiqa_ray.tables.reading import Images, Run
+from halfiqa_ray.tables.stored.reading import Images, Run
 
 RANDOM = "random half"
 FEW_UNITS = 10  # below this many, the note of a row says so

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halfiqa_ray import schema
-from halfiqa_ray.tables.reading import ALL
+from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
 LEGEND = (

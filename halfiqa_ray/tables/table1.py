@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables import paper
-from halfiqa_ray.tables.derived import Zeroed
-from halfiqa_ray.tables.means import Units
-from halfiqa_ray.tables.reading import ALL, Images, Run
-from halfiqa_ray.tables.scan import Mapper, in_process
 from halfiqa_ray.tables.section2 import NOTHING_VARIES, Correlations, Resampling, correlate
+from halfiqa_ray.tables.stored.derived import Zeroed
+from halfiqa_ray.tables.stored.means import Units
+from halfiqa_ray.tables.stored.reading import ALL, Images, Run
+from halfiqa_ray.tables.stored.scan import Mapper, in_process
 from halfiqa_ray.tables.writing import table_of
 
 CONTROLS = ("control_random", "control_centre", "control_other")

@@ -6,7 +6,7 @@ from typing import Any
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
-from halfiqa_ray.tables.reading import ALL
+from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, number
 
 LEGEND = (

@@ -23,10 +23,10 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.statistics.binomial import binomial_interval
 from halfiqa_ray.statistics.matching import chance_at_least, chance_histogram, matching_number
 from halfiqa_ray.tables import paper
-from halfiqa_ray.tables.derived import Measured
-from halfiqa_ray.tables.means import Units, mean_intervals
-from halfiqa_ray.tables.reading import ALL, Images, Run
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import Measured
+from halfiqa_ray.tables.stored.means import Units, mean_intervals
+from halfiqa_ray.tables.stored.reading import ALL, Images, Run
 from halfiqa_ray.tables.writing import table_of
 
 READINGS = ("n > T", "n >= T")

@@ -7,7 +7,7 @@ from typing import Any
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables import paper
-from halfiqa_ray.tables.reading import ALL
+from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.table2 import READINGS
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, number
 

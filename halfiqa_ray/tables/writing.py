@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.tables.reading import ALL
+from halfiqa_ray.tables.stored.reading import ALL
 
 NOTICE = (
     "SYNTHETIC DATA: these scores come from a formula, not from people. Nothing here says anything about human "

@@ -12,9 +12,9 @@ from jsonschema import ValidationError
 
 from cluster.cost import MEASURED, hours, rate_of_a_core
 from halfiqa_ray.config import ComputeSettings
-from halfiqa_ray.pipelines import capacity
-from halfiqa_ray.pipelines.capacity import HEAD, with_node_types
-from halfiqa_ray.pipelines.resources import plan_scorers
+from halfiqa_ray.runtime import capacity
+from halfiqa_ray.runtime.capacity import HEAD, with_node_types
+from halfiqa_ray.runtime.resources import plan_scorers
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"

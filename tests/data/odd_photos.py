@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from halfiqa_ray.data.images import SUFFIXES
+from halfiqa_ray.data.photos.images import SUFFIXES
 from tests.data.photo_files import jpeg
 
 ORIENTATION = 0x0112

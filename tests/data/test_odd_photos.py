@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.images import KINDS, Bounds, read_photo
-from halfiqa_ray.data.readers import read_listing
+from halfiqa_ray.data.lists.readers import read_listing
+from halfiqa_ray.data.photos.images import KINDS, Bounds, read_photo
 from halfiqa_ray.stages.decode import Decode
 from tests.data import odd_photos
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halfiqa_ray.data.lists.name_list import NameList
 from halfiqa_ray.data.manifest import Row
-from halfiqa_ray.data.name_list import NameList
 from halfiqa_ray.data.splits import from_file, normalise, own, split_hash
 
 SCALE = (1.0, 5.0)

@@ -11,10 +11,10 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.report.dots import section2
-from halfiqa_ray.tables.reading import find_run
+from halfiqa_ray.report.figures.dots import section2
+from halfiqa_ray.tables.stored.reading import find_run
 from tests.report import pages, planted_report
-from tests.report.test_page import HOSTILE
+from tests.report.page.test_page import HOSTILE
 
 GRID = Grid(2, 3)
 FULL = GRID.full

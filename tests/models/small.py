@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from halfiqa_ray.config import BackboneSettings, ModelSettings, StageSettings, TrainSettings, TriqSettings
 from halfiqa_ray.models.base import MosScale
 from halfiqa_ray.models.build import build_model
-from halfiqa_ray.models.scored_photos import PhotoBatch, ScoredPhotos, photos_of
-from halfiqa_ray.models.targets import soft_labels
+from halfiqa_ray.models.fitting.scored_photos import PhotoBatch, ScoredPhotos, photos_of
+from halfiqa_ray.models.fitting.targets import soft_labels
 from halfiqa_ray.models.triq import Triq
 
 KONIQ = MosScale(1.0, 5.0)

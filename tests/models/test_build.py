@@ -21,8 +21,8 @@ from halfiqa_ray.config import (
 from halfiqa_ray.models.build import build_model, model_names
 from halfiqa_ray.models.checkpoints import load_checkpoint, save_checkpoint
 from halfiqa_ray.models.dbcnn import Dbcnn
-from halfiqa_ray.models.losses import quality_loss
-from halfiqa_ray.models.training import Fit
+from halfiqa_ray.models.fitting.losses import quality_loss
+from halfiqa_ray.models.fitting.training import Fit
 from halfiqa_ray.models.triq import Triq
 from tests.models.small import KONIQ, bright_photos, model_settings, train_settings
 from tests.models.test_checkpoints import record_of

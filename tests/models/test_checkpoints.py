@@ -7,7 +7,6 @@ import torch
 
 from halfiqa_ray import storage
 from halfiqa_ray.models import backbones
-from halfiqa_ray.models.agreement import Agreement
 from halfiqa_ray.models.base import Preprocessing
 from halfiqa_ray.models.checkpoints import (
     CheckpointError,
@@ -19,6 +18,7 @@ from halfiqa_ray.models.checkpoints import (
     read_record,
     save_checkpoint,
 )
+from halfiqa_ray.models.fitting.agreement import Agreement
 from tests.models.small import KONIQ, model_settings, small_model, train_settings
 
 

@@ -6,7 +6,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.pipelines import aggregate
 from halfiqa_ray.tables.experiments import PAGES
-from halfiqa_ray.tables.reading import find_run
+from halfiqa_ray.tables.stored.reading import find_run
 from tests.tables import planted
 
 SMALL = Grid(2, 2)

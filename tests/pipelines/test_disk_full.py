@@ -9,7 +9,7 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import folder
-from halfiqa_ray.tables.reading import read_run
+from halfiqa_ray.tables.stored.reading import read_run
 from tests.pipelines.test_rank import BAD, PHOTOS, made, part_rows  # noqa: F401  (a fixture)
 from tests.pipelines.test_rank_killed import command
 

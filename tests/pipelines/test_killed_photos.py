@@ -15,7 +15,7 @@ from halfiqa_ray.models.checkpoints import CheckpointError, load_checkpoint, rea
 from halfiqa_ray.pipelines import photo_stream, rank
 from halfiqa_ray.pipelines.photo_stream import ScoringActor
 from halfiqa_ray.stages.watched import KILLED, TRIES
-from halfiqa_ray.tables.reading import read_run
+from halfiqa_ray.tables.stored.reading import read_run
 from tests.pipelines.test_rank import BAD, made, output, settings_of  # noqa: F401  (fixtures)
 
 POISON = "9.png"

@@ -16,8 +16,8 @@ import pytest
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.data import splits
-from halfiqa_ray.data.images import Bounds, decode
 from halfiqa_ray.data.manifest import read_manifest
+from halfiqa_ray.data.photos.images import Bounds, decode
 from halfiqa_ray.data.problems import DataError
 from halfiqa_ray.data.spatial_information import spatial_information
 from halfiqa_ray.pipelines import prepare
@@ -185,7 +185,7 @@ def test_strict_sees_photos_that_do_not_decode(tmp_path, cluster):
 
 
 def test_a_published_split_needs_no_decoding_and_no_ray(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("halfiqa_ray.pipelines.session.ray_session", never)
+    monkeypatch.setattr("halfiqa_ray.runtime.session.ray_session", never)
     root, output = write_koniq(tmp_path / "data", 4), tmp_path / "out"
     lines = ("image_name,split", "000.png,training", "001.png,val", "002.png,test", "999.png,test")
     split = write_lines(tmp_path / "split.csv", *lines)

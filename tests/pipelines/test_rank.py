@@ -13,7 +13,7 @@ from halfiqa_ray.data.manifest import folder
 from halfiqa_ray.pipelines import rank
 from halfiqa_ray.stages.decode import Decode
 from halfiqa_ray.stages.subsets import ScoreSubsets
-from halfiqa_ray.tables.reading import read_run, vectors
+from halfiqa_ray.tables.stored.reading import read_run, vectors
 from tests.stages.test_subsets import write_checkpoint, write_photos
 
 PHOTOS = 21

@@ -11,7 +11,7 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import folder
-from halfiqa_ray.tables.reading import read_run
+from halfiqa_ray.tables.stored.reading import read_run
 from tests.pipelines.small_data import everything, write_data
 from tests.pipelines.test_rank import BAD, PHOTOS, made, part_rows  # noqa: F401  (a fixture)
 

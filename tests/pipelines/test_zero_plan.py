@@ -11,7 +11,7 @@ from halfiqa_ray.data.manifest import folder
 from halfiqa_ray.models.checkpoints import CheckpointError, read_record
 from halfiqa_ray.pipelines import plan as plans
 from halfiqa_ray.pipelines.zero_plan import find_checkpoints, other_halves, plan_zeroing
-from halfiqa_ray.stages.runs import measures_key, run_key, zeroed_key
+from halfiqa_ray.stages.keys import measures_key, run_key, zeroed_key
 from tests.stages.test_subsets import write_checkpoint
 from tests.stages.test_zeroing import write_koncept
 

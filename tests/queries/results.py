@@ -9,10 +9,10 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.data import manifest
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.models.agreement import agreement_with_intervals
 from halfiqa_ray.models.base import MosScale, Preprocessing
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri
-from halfiqa_ray.pipelines.runs import RunRecord
+from halfiqa_ray.models.fitting.agreement import agreement_with_intervals
+from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.stages.parts import errors_uri
 from tests.tables import planted, planted_derived
 

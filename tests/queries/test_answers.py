@@ -14,7 +14,7 @@ from halfiqa_ray.queries.answers import FORMATS, answer, describe, help_text
 from halfiqa_ray.queries.connection import QueryError
 from halfiqa_ray.queries.macros import MACROS, TABLE_MACROS
 from halfiqa_ray.queries.sources import SOURCES
-from halfiqa_ray.tables.reading import vectors
+from halfiqa_ray.tables.stored.reading import vectors
 from jobs.query import main
 
 ODD = """SELECT 1 AS a, 2 AS a, 'x,"y"' AS text, [1.5, 2.5]::FLOAT[] AS list, 'nan'::DOUBLE AS nan, NULL AS nothing,

@@ -15,9 +15,9 @@ from halfiqa_ray.queries.connection import QueryError, connect
 from halfiqa_ray.queries.sources import SOURCES, TABLES
 from halfiqa_ray.stages.outputs import MEASURES_KEY, ZEROED_KEY
 from halfiqa_ray.tables import build, experiments
-from halfiqa_ray.tables.derived import read_zeroed
-from halfiqa_ray.tables.reading import find_run, find_runs, read_images, vectors
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import read_zeroed
+from halfiqa_ray.tables.stored.reading import find_run, find_runs, read_images, vectors
 from tests.queries import results
 from tests.queries.test_macros import counted_bytes
 from tests.tables import planted, planted_derived

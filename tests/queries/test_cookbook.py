@@ -11,7 +11,7 @@ from benchmarks.cookbook import COOKBOOK, QUESTION, answered
 from halfiqa_ray.masking.controls import centre_half
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.queries.connection import connect
-from halfiqa_ray.tables.reading import vectors
+from halfiqa_ray.tables.stored.reading import vectors
 from tests.queries import results
 from tests.tables import planted_derived
 

@@ -11,7 +11,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.queries.connection import connect
 from halfiqa_ray.queries.stored_files import SharedFile
 from halfiqa_ray.statistics.pearson import pearson
-from halfiqa_ray.tables.reading import vectors
+from halfiqa_ray.tables.stored.reading import vectors
 from tests.tables import planted
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from halfiqa_ray.tables.reading import vectors
+from halfiqa_ray.tables.stored.reading import vectors
 from tests.queries.results import RUNS
 
 PLAIN = ["image_id", "split", "mos", "score", "important_level_plcc", "scored_width"]

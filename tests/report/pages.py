@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from halfiqa_ray.config import Settings
-from halfiqa_ray.report import page
+from halfiqa_ray.report.page import page
 
 # Elements that have no end tag.
 VOID = {"meta", "link", "img", "input", "br", "path", "use", "rect", "image", "stop", "circle"}

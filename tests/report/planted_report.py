@@ -10,8 +10,8 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.data.manifest import FILE_NAME, Row, folder, to_table
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, experiments
-from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.reading import find_run, read_images
 from tests.data.photo_files import jpeg
 from tests.tables import planted, planted_derived
 

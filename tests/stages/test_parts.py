@@ -185,7 +185,7 @@ def test_a_reader_sees_every_row_while_a_run_compacts(write, monkeypatch):
     for name in "abcdef":
         write(rows(name))
     folder = write.outputs[0].folder
-    at_once = storage._list_once
+    at_once = storage.files._list_once
     torn = []
 
     def in_halves(*arguments):
@@ -198,7 +198,7 @@ def test_a_reader_sees_every_row_while_a_run_compacts(write, monkeypatch):
             return first[:3]  # and of the second half, which the compaction deleted, nothing
         return first
 
-    monkeypatch.setattr(storage, "_list_once", in_halves)
+    monkeypatch.setattr(storage.files, "_list_once", in_halves)
     files = storage.list_files(folder, ".parquet")
     assert len(files) == 1
     assert sorted(storage.read_table(files[0])["image_id"].to_pylist()) == list("abcdef")

@@ -15,7 +15,7 @@ from halfiqa_ray.masking.ordinary import masked_keys
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
 from halfiqa_ray.stages.decode import Decode
 from halfiqa_ray.stages.subsets import ScoreSubsets, output_schema
-from halfiqa_ray.tables.reading import vectors
+from halfiqa_ray.tables.stored.reading import vectors
 from tests.models.small import KONIQ, model_settings, small_model, train_settings
 
 GRID = GridSettings(rows=2, columns=3)

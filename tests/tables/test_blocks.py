@@ -7,13 +7,13 @@ from scipy.stats import spearmanr
 from halfiqa_ray.masking.controls import centre_half
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import important_half
-from halfiqa_ray.tables import blocks_text
-from halfiqa_ray.tables.agreement import Weights, agreement, model_weights
-from halfiqa_ray.tables.derived import Zeroed
-from halfiqa_ray.tables.interactions import interactions
-from halfiqa_ray.tables.positions import positions
-from halfiqa_ray.tables.reading import Images, Run
+from halfiqa_ray.tables.beyond import blocks_text
+from halfiqa_ray.tables.beyond.agreement import Weights, agreement, model_weights
+from halfiqa_ray.tables.beyond.interactions import interactions
+from halfiqa_ray.tables.beyond.positions import positions
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import Zeroed
+from halfiqa_ray.tables.stored.reading import Images, Run
 
 GRID = Grid(3, 4)
 RESAMPLING = Resampling(100, 1)

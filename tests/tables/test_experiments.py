@@ -7,8 +7,8 @@ import pytest
 from halfiqa_ray import schema
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, experiments
-from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.reading import find_run, read_images
 from tests.tables import planted, planted_derived
 
 GRID = Grid(2, 3)

@@ -5,8 +5,8 @@ from scipy.stats import pearsonr
 from halfiqa_ray.masking.controls import centre_half
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, section2_text
-from halfiqa_ray.tables.reading import Run, find_run, vectors
 from halfiqa_ray.tables.section2 import Resampling, fixed_halves, paper_numbers
+from halfiqa_ray.tables.stored.reading import Run, find_run, vectors
 from tests.tables import planted
 
 GRID = Grid(3, 4)

@@ -5,10 +5,10 @@ from scipy.stats import pearsonr
 
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import table1_text
-from halfiqa_ray.tables.derived import read_zeroed
 from halfiqa_ray.tables.experiments import zeroing_tables
-from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import read_zeroed
+from halfiqa_ray.tables.stored.reading import find_run, read_images
 from tests.tables import planted, planted_derived
 
 GRID = Grid(2, 3)

@@ -5,9 +5,9 @@ from scipy.stats import binomtest, hypergeom
 from halfiqa_ray.masking.controls import centre_half, other_images
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import table2_text
-from halfiqa_ray.tables.derived import Measured
-from halfiqa_ray.tables.reading import find_run, read_images
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import Measured
+from halfiqa_ray.tables.stored.reading import find_run, read_images
 from halfiqa_ray.tables.table2 import matched_run, table2, together
 from tests.tables import planted
 

@@ -7,8 +7,8 @@ import pytest
 from halfiqa_ray import schema
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build
-from halfiqa_ray.tables.reading import find_run
 from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.reading import find_run
 from halfiqa_ray.tables.writing import aligned_table, markdown_table, number, replace_rows, with_interval
 from tests.tables import planted
 

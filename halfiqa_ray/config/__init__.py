@@ -1,0 +1,64 @@
+"""Every setting of every job: what it means, its default and its bounds, in one place."""
+
+from halfiqa_ray.config.compute import ComputeSettings
+from halfiqa_ray.config.data import DataSettings
+from halfiqa_ray.config.fitting import StageSettings, TrainSettings, TuneSettings
+from halfiqa_ray.config.models import (
+    AihiqnetSettings,
+    BackboneSettings,
+    DbcnnSettings,
+    KonceptSettings,
+    ModelSettings,
+    PublishedSettings,
+    SwinIqaSettings,
+    TriqSettings,
+)
+from halfiqa_ray.config.results import ExperimentSettings, ReportSettings, ReproduceSettings, TablesSettings
+from halfiqa_ray.config.scoring import (
+    ExplainSettings,
+    FrequencySettings,
+    GridSettings,
+    LimeSettings,
+    MeasureSettings,
+    ObjectnessSettings,
+    RankSettings,
+    Rule,
+    SaliencySettings,
+    ZeroSettings,
+)
+from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.settings import Settings, fingerprint, parse
+
+__all__ = [
+    "AihiqnetSettings",
+    "BackboneSettings",
+    "ComputeSettings",
+    "DataSettings",
+    "DbcnnSettings",
+    "ExperimentSettings",
+    "ExplainSettings",
+    "FrequencySettings",
+    "GridSettings",
+    "KonceptSettings",
+    "LimeSettings",
+    "MeasureSettings",
+    "ModelSettings",
+    "ObjectnessSettings",
+    "PublishedSettings",
+    "RankSettings",
+    "ReportSettings",
+    "ReproduceSettings",
+    "Rule",
+    "SaliencySettings",
+    "Section",
+    "Settings",
+    "StageSettings",
+    "SwinIqaSettings",
+    "TablesSettings",
+    "TrainSettings",
+    "TriqSettings",
+    "TuneSettings",
+    "ZeroSettings",
+    "fingerprint",
+    "parse",
+]

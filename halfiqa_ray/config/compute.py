@@ -1,0 +1,38 @@
+"""Settings of what a job takes of the machine or cluster."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from halfiqa_ray.config.section import Section
+
+
+class ComputeSettings(Section):
+    """What the job takes of the machine or cluster."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models run; `auto` = cuda where a node has it."
+    )
+    actors: int = Field(0, ge=0, description="Most scoring actors; 0 = one a GPU, or one a CPU but for two.")
+    gpus_per_actor: float = Field(1, gt=0, description="GPU share of an actor (fractions share one GPU).")
+    cpus_per_actor: float = Field(1, gt=0, description="CPUs that an actor reserves in Ray.")
+    threads: int = Field(0, ge=0, description="Torch threads an actor on CPU; 0 = 1.")
+    batch_size: int = Field(
+        0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU."
+    )
+    decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task reserves in Ray.")
+    killed_photos: int = Field(
+        20,
+        ge=0,
+        description="Photos that may end the process that works on them before the job gives up: more of them, and it "
+        "is hardly the photos.",
+    )
+    progress_seconds: float = Field(10, gt=0, description="Seconds between progress lines.")
+    stall_seconds: float = Field(
+        60, gt=0, description="Seconds without a finished photo after which a job says what it waits for."
+    )
+    node_seconds: float = Field(
+        1200, gt=0, description="Seconds that an autoscaler may take to start a node, before a job gives up."
+    )

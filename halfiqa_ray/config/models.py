@@ -1,0 +1,127 @@
+"""Settings of the quality models and of weights that others published."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from halfiqa_ray.config.section import Section
+
+
+class BackboneSettings(Section):
+    """The network that turns a photo into its feature matrix."""
+
+    name: str = Field("resnet50", description="A timm model name.")
+    weights: str = Field(
+        "pretrained", description="`pretrained` (from the hub), `none` (random), or a file: path or URI of weights."
+    )
+    options: dict[str, Any] = Field(
+        {}, description="Further arguments of the timm model, such as embed_dim or window_size of a Swin transformer."
+    )
+
+
+class TriqSettings(Section):
+    """TRIQ's transformer encoder (models/triq.py)."""
+
+    layers: int = Field(2, ge=1, description="Encoder layers.")
+    width: int = Field(32, ge=1, description="Token width.")
+    heads: int = Field(8, ge=1, description="Attention heads; must divide the width.")
+    mlp: int = Field(64, ge=1, description="Width inside the feed-forward network.")
+    head: int = Field(64, ge=1, description="Width of the layer between quality token and output.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout rate in training.")
+    positions: int = Field(
+        0, ge=0, description="Rows of the position table; 0 = the tokens at the input size, plus the quality token."
+    )
+    pooled: bool = Field(
+        False,
+        description="Pool the feature matrix 2 x 2 when it has 16 rows or more, as the published TRIQ code does; "
+        "unpooled gives the paper's 64 vectors a block.",
+    )
+
+
+class AihiqnetSettings(Section):
+    """AIHIQnet's feature pyramid and heads (models/aihiqnet.py)."""
+
+    width: int = Field(256, ge=1, description="Channels of every pyramid level.")
+
+
+class KonceptSettings(Section):
+    """KonCept's fully connected head (models/koncept.py)."""
+
+    hidden: tuple[int, ...] = Field((2048, 1024, 256), description="Widths of the layers before the output.")
+    dropout: tuple[float, ...] = Field((0.25, 0.25, 0.5), description="Dropout rate after each of them, in training.")
+    norm_momentum: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01 takes hundreds of steps to "
+        "settle; short runs want more.",
+    )
+
+
+class DbcnnSettings(Section):
+    """DBCNN's branch for synthetic distortions (models/dbcnn.py)."""
+
+    scnn_widths: tuple[int, int, int, int, int, int, int, int, int] = Field(
+        (48, 48, 64, 64, 64, 64, 128, 128, 128),
+        description="Channels of the nine convolutions of the S-CNN branch: the published ones, or fewer.",
+    )
+    scnn_weights: str = Field(
+        "none",
+        description="Weights of the S-CNN branch: `none` (random), or path or URI of a state dict such as the authors' "
+        "scnn.pkl (github.com/zwx8981/DBCNN-PyTorch, pretrained_scnn/, MIT licence).",
+    )
+
+
+class SwinIqaSettings(Section):
+    """Swin-IQA's channel attention (models/swin_iqa.py)."""
+
+    width: int = Field(256, ge=1, description="Channels that every stage is brought to.")
+
+
+class ModelSettings(Section):
+    """The quality model."""
+
+    name: str = Field(
+        "triq",
+        pattern=r"^[a-z0-9_]+$",
+        description="Which model: triq, aihiqnet, koncept, dbcnn, swin_iqa, or another file of halfiqa_ray/models/.",
+    )
+    height: int = Field(768, ge=32, description="Input height in pixels; photos are resized to it.")
+    width: int = Field(1024, ge=32, description="Input width in pixels.")
+    output: Literal["levels", "score"] = Field(
+        "levels", description="`levels` predicts the distribution over the five quality levels, `score` one number."
+    )
+    backbone: BackboneSettings = Field(BackboneSettings(), description="The backbone.")
+    triq: TriqSettings = Field(TriqSettings(), description="TRIQ's encoder.")
+    aihiqnet: AihiqnetSettings = Field(AihiqnetSettings(), description="AIHIQnet's pyramid and heads.")
+    koncept: KonceptSettings = Field(KonceptSettings(), description="KonCept's head.")
+    dbcnn: DbcnnSettings = Field(DbcnnSettings(), description="DBCNN's second branch.")
+    swin_iqa: SwinIqaSettings = Field(SwinIqaSettings(), description="Swin-IQA's channel attention.")
+    options: dict[str, Any] = Field({}, description="Settings of a model of your own, checked by its file.")
+
+
+class PublishedSettings(Section):
+    """Weights that others trained and published (jobs/import_checkpoint.py)."""
+
+    file: str | None = Field(
+        None, description="Path or URI: a Keras .h5, or a PyTorch state dict (.pth, .pt, .pkl or .safetensors)."
+    )
+    layout: Literal["triq_keras", "aihiqnet_keras", "koncept512", "dbcnn"] = Field(
+        "triq_keras", description="Whose names the file has: a file of halfiqa_ray/models/published/."
+    )
+    dataset: str = Field(
+        "koniq10k", pattern=r"^[A-Za-z0-9_.-]+$", description="Data set that its authors trained it on."
+    )
+    mos_scale: tuple[float, float] | None = Field(
+        None,
+        description="Lowest and highest MOS that scores come out in. By default the authors' target: 1 to 5 for "
+        "triq_keras and aihiqnet_keras, whose levels are brought to any range, 0 to 100 for the others, whose scores "
+        "stay as they are.",
+    )
+    size: tuple[int, int] | None = Field(
+        None, description="Height and width of the input in pixels; by default 768 1024, or 384 512 for the last two."
+    )
+    run: str = Field("published", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the checkpoint.")
+    maximum_bytes: int = Field(2 * 2**30, ge=1, description="Larger files, packed or unpacked, are refused.")

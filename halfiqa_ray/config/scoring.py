@@ -1,0 +1,162 @@
+"""Settings of what is computed of each photo: subsets, measures, zeroed halves, explanations."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from halfiqa_ray.config.section import Section
+
+Rule = Literal["level_plcc", "score_change", "shapley", "banzhaf", "image_plcc"]
+
+
+class GridSettings(Section):
+    """The block grid."""
+
+    rows: int = Field(3, ge=1, le=16, description="Block rows.")
+    columns: int = Field(4, ge=1, le=16, description="Block columns; rows x columns is 2 to 16.")
+
+    @model_validator(mode="after")
+    def _has_halves(self) -> Self:
+        if not 2 <= self.rows * self.columns <= 16:
+            raise ValueError(
+                f"a grid of {self.rows} x {self.columns} has {self.rows * self.columns} blocks; at least 2 have "
+                f"halves, and at most 16 few enough subsets to score all of them"
+            )
+        return self
+
+
+class RankSettings(Section):
+    """Scoring every block subset of every photo (jobs/rank.py)."""
+
+    checkpoint: str | None = Field(
+        None,
+        description="Checkpoint folder (model.safetensors + model.json); default: the train run's, under the output.",
+    )
+    grid: GridSettings = Field(GridSettings(), description="The block grid.")
+    rule: Rule = Field("level_plcc", description="Default rule for which half is important.")
+    native: bool = Field(False, description="Score photos at their own size instead of the checkpoint's input size.")
+    portrait: Literal["resize", "rotate"] = Field(
+        "resize",
+        description="Photos higher than wide: `resize` to the landscape input like all others, or `rotate` a quarter "
+        "turn first.",
+    )
+    splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = all.")
+    limit: int | None = Field(None, ge=1, description="Only the first so many images (for a try).")
+    measure: bool = Field(
+        True, description="Measure the photos too (as jobs/measure.py), in the same pass over each decoded photo."
+    )
+    zero: bool = Field(
+        True,
+        description="Predict the photos of the zero splits with their halves zeroed too (as jobs/zero.py), in the same "
+        "pass over each decoded photo.",
+    )
+    tables: bool = Field(True, description="Write and print the tables at the end.")
+    bootstrap: int = Field(2000, ge=10, description="Bootstrap resamples behind every interval.")
+    rows_per_file: int = Field(
+        256, ge=1, description="Images a part file; what a kill can cost is at most this many and those in flight."
+    )
+
+
+class SaliencySettings(Section):
+    """Spectral residual saliency (measures/saliency.py)."""
+
+    recipe: Literal["authors", "opencv"] = Field(
+        "authors", description="Numbers of Hou and Zhang's own script, or of OpenCV-contrib's implementation."
+    )
+
+
+class FrequencySettings(Section):
+    """Spatial frequency (measures/frequency.py)."""
+
+    combination: Literal["flat", "csf", "csf_whitened"] = Field(
+        "csf_whitened",
+        description="How the average makes one map of ten bands: their plain sum, weighted by contrast sensitivity, or "
+        "so weighted after each band was divided by its mean over the data set.",
+    )
+    sample: int = Field(
+        200, ge=1, description="Photos, drawn with the seed, behind those means; all if there are fewer."
+    )
+
+
+class ObjectnessSettings(Section):
+    """Objectness (measures/pixel_objectness.py, measures/boundary_connectivity.py)."""
+
+    model: Literal["boundary_connectivity", "pixel"] = Field(
+        "boundary_connectivity",
+        description="`pixel` is the paper's network and needs its weights; `boundary_connectivity` is computed, needs "
+        "none and is not the paper's. The name is in every output.",
+    )
+    weights: str | None = Field(
+        None, description="Path or URI of pixel_objectness.caffemodel; the user's to fetch, for research use only."
+    )
+
+
+class MeasureSettings(Section):
+    """The semantic measures of Section 3 (jobs/measure.py)."""
+
+    saliency: SaliencySettings = Field(SaliencySettings(), description="Saliency.")
+    frequency: FrequencySettings = Field(FrequencySettings(), description="Spatial frequency.")
+    objectness: ObjectnessSettings = Field(ObjectnessSettings(), description="Objectness.")
+
+
+class ZeroSettings(Section):
+    """Predicting photos whose important or trivial half is set to zero, Section 4.1 (jobs/zero.py)."""
+
+    models: tuple[str, ...] = Field(
+        (),
+        description="Names of models (their checkpoint of this data set and train.run) or checkpoint folders; empty = "
+        "every model that has such a checkpoint, and the one that ranks.",
+    )
+    rankings: tuple[str, ...] = Field(
+        (),
+        description="What picks the halves: rules (level_plcc, score_change, shapley, banzhaf, image_plcc), measures "
+        "(saliency, averaged_...) and controls (control_random, control_centre, control_other); empty = rank.rule, "
+        "score_change, the averaged measure and the controls.",
+    )
+    splits: tuple[str, ...] = Field(
+        (),
+        description="Only images of these splits; empty = every split whose name begins with `test`, or all images "
+        "when there is none.",
+    )
+    single_block_images: int = Field(
+        0,
+        ge=0,
+        description="So many of them, drawn with the seed, are also predicted with each single block zeroed: is what "
+        "matters to the ranking model what matters to the others?",
+    )
+
+
+class LimeSettings(Section):
+    """LIME (explain/lime.py)."""
+
+    segments: int = Field(50, ge=2, description="Superpixels that a photo is cut into, about.")
+    samples: int = Field(
+        500, ge=10, description="Predictions behind a map: of the photo, then with about half of them hidden."
+    )
+
+
+class ExplainSettings(Section):
+    """Explaining models' scores by Grad-CAM and LIME, the paper's Figure 1 (jobs/explain.py)."""
+
+    methods: tuple[Literal["grad_cam", "lime"], ...] = Field(("grad_cam", "lime"), description="Which methods.")
+    models: tuple[str, ...] = Field(
+        (),
+        description="Models whose scores are explained: names or checkpoint folders, one of each name; empty = as "
+        "zero.models when empty.",
+    )
+    splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits.")
+    images: int = Field(100, ge=1, description="So many of them, drawn with the seed; all if there are fewer.")
+    maps: int = Field(
+        12,
+        ge=0,
+        description="Of so many of them, those whose two halves differ most, and of report.images, pixel maps are "
+        "stored for figures.",
+    )
+    zero: bool = Field(
+        True,
+        description="Zero the halves that methods, measures, rule and controls pick in these images, in every model "
+        "that is explained or in zero.models, and compare them in a table.",
+    )
+    lime: LimeSettings = Field(LimeSettings(), description="LIME.")

@@ -1,0 +1,39 @@
+"""Any photos below a folder or object-store prefix: no scores, every picture is a row."""
+
+from __future__ import annotations
+
+from halfiqa_ray.config import DataSettings
+from halfiqa_ray.data.manifest import Listing, Row
+from halfiqa_ray.data.photos.listing import find_photos
+from halfiqa_ray.data.problems import KINDS, Problem
+
+
+def read(settings: DataSettings) -> Listing:
+    """Every photo below ``settings.root``, sub-folders included. Raises DataError when the root cannot be listed."""
+    index = find_photos(settings.root)
+    listing = Listing(index.root, [], [], source_note="photos of your own")
+    for path, photo in index.photos.items():
+        if photo.bytes == 0:
+            listing.problems.append(
+                Problem("empty_photo", "the file holds no bytes", index.uri(path), None, path, index.uri(path))
+            )
+        else:
+            listing.rows.append(Row(path, index.uri(path), photo.bytes, photo.modified))
+    unusable = (
+        ("leaves_root", index.leaving, f"a symbolic link that leads out of {index.root}: set data.root to its target"),
+        ("missing_photo", index.dangling, "a symbolic link to nothing"),
+        ("not_a_file", index.special, KINDS["not_a_file"]),
+        ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),
+        ("unreadable_folder", index.unreadable, "the folder may not be listed: its photos are left out"),
+    )
+    for kind, paths, message in unusable:
+        for path in sorted(paths):
+            listing.problems.append(Problem(kind, message, index.uri(path), None, path, index.uri(path)))
+    if index.other:
+        kinds = ", ".join(f"{suffix or 'no extension'} {count:,}" for suffix, count in index.other.most_common(8))
+        listing.notes.append(f"{index.other.total():,} files are no photos by their extension: {kinds}")
+    if index.hidden:
+        listing.notes.append(f"{index.hidden:,} files and folders are hidden (their name begins with a dot): left out")
+    if index.circles:
+        listing.notes.append(f"{index.circles:,} links lead to a folder that they lie in: not followed")
+    return listing

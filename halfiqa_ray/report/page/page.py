@@ -1,0 +1,195 @@
+"""The report page: one HTML file that opens from disk, holds all it shows, and fetches nothing.
+
+Whatever comes from data is escaped by the template engine or stands in blocks of JSON, and is put into the page as
+text. The page's Content-Security-Policy allows its own script, by its hash, and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from halfiqa_ray import schema, storage
+from halfiqa_ray.config import Settings
+from halfiqa_ray.models.checkpoints import package_versions
+from halfiqa_ray.report.figures.choose import read_halved
+from halfiqa_ray.report.figures.drawn import Drawn
+from halfiqa_ray.report.figures.style import COLUMN, printable
+from halfiqa_ray.report.page import run as page_run
+from halfiqa_ray.report.page import tables as page_tables
+from halfiqa_ray.report.page.photos import Photos, read_photos
+from halfiqa_ray.report.stored import Missing, rows_of, wanted_rule
+from halfiqa_ray.tables.stored.reading import ALL, Images, Run, find_run
+from halfiqa_ray.tables.writing import NOTICE, Cells
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("scores.js", "gallery.js", "explorer.js", "page.js")
+MOST_FAILURES = 500  # that the page lists
+LEVELS = ("bad", "poor", "fair", "good", "excellent")  # of the five-point scale, lowest first
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Everything that the page shows of one run."""
+
+    run: Run
+    rule: str  # whose halves are called important and trivial
+    rule_note: str
+    facts: dict[str, str]
+    failures: list[page_run.Failed]
+    failed: int  # different photos among them: each stage files its own
+    headline: list[dict[str, str]]
+    tables: list[page_tables.Told]
+    figures: Sequence[Drawn]
+    photos: Photos
+    images: int
+    about: dict[str, Any]  # what the page's script needs to know of all photos
+
+
+def shown_runs(settings: Settings) -> list[Run]:
+    """The newest rank run of every data set that the page covers.
+
+    Raises ValueError when there is none, or none of a data set that the settings name.
+    """
+    folder = storage.join(settings.output, "rank")
+    names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
+    there = sorted(name.removeprefix("dataset=") for name in names if name.startswith("dataset="))
+    wanted = settings.report.datasets or there
+    if not wanted:
+        raise ValueError(f"no rank run of any data set below {folder}: jobs/rank.py writes it")
+    try:
+        return [find_run(settings.output, dataset) for dataset in wanted]
+    except FileNotFoundError as error:
+        raise ValueError(f"{error}; there are runs of {', '.join(there) or 'no data set'}") from error
+
+
+def write_page(settings: Settings, runs: Sequence[Run], figures: Mapping[str, Sequence[Drawn]]) -> str:
+    """Write ``report/index.html`` below the output, and return its URI. ``figures`` are those of every data set.
+
+    Raises ValueError for a run whose images have no halves.
+    """
+    try:
+        shown = [_show(settings, run, figures.get(run.dataset, ())) for run in runs]
+    except Missing as missing:
+        raise ValueError(str(missing)) from missing
+    uri = storage.join(settings.output, "report", "index.html")
+    storage.write_text(uri, render(shown))
+    return uri
+
+
+def render(shown: Sequence[Shown]) -> str:
+    """The page as HTML."""
+    style = (TEMPLATES / "page.css").read_text("utf-8")
+    script = "\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.tests |= {
+        "cells": lambda part: isinstance(part, Cells),
+        "paperly": lambda name: "paper" in name,
+        "wide": lambda drawn: drawn.figure.get_figwidth() > COLUMN,
+    }
+    environment.filters |= {"interval": _interval, "printable": printable, "small": _small}
+    environment.globals["row_class"] = _row_class
+    return environment.get_template("page.html.j2").render(
+        shown=shown,
+        style=Markup(style),  # noqa: S704 (our own files)
+        script=Markup(script),  # noqa: S704
+        policy=_policy(script),
+        notice=NOTICE,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=package_versions()["halfiqa_ray"],
+        most_failures=MOST_FAILURES,
+        svg=lambda drawn: Markup(drawn.svg),  # noqa: S704 (its maker escapes its words)
+    )
+
+
+def _show(settings: Settings, run: Run, figures: Sequence[Drawn]) -> Shown:
+    halved = read_halved(settings.output, run, wanted_rule(settings.output, run, settings.rank.rule))
+    images, rule = halved.images, halved.rule
+    halves = _halves(settings, run, images)
+    photos = read_photos(settings, halved, halves)
+    scale = run.metadata["mos_scale"]
+    failures = page_run.failures(settings.output, run)
+    return Shown(
+        run=run,
+        rule=rule,
+        rule_note=halved.said,
+        facts=page_run.facts(settings.output, run, images),
+        failures=failures,
+        failed=len({one.image_id for one in failures}),
+        headline=page_tables.headline(settings.output, run),
+        tables=page_tables.tell_tables(settings.output, run, rule),
+        figures=figures,
+        photos=photos,
+        images=len(images),
+        about={
+            "dataset": run.dataset,
+            "synthetic": run.synthetic,
+            "rows": run.grid.rows,
+            "columns": run.grid.columns,
+            "low": scale["low"],
+            "high": scale["high"],
+            "digits": 3 if scale["high"] - scale["low"] < 10 else 2,
+            "levels": LEVELS,
+            "rule": rule,
+            "rules": list(halves),
+            "photos": photos.gallery,
+        },
+    )
+
+
+def _halves(settings: Settings, run: Run, images: Images) -> dict[str, NDArray[np.int64]]:
+    """The important half of every image by every rule that has some: (N,), 0 where an image has none."""
+    halves = dict(images.halves)
+    try:
+        rows = rows_of(settings.output, "dataset_importance", run, schema.DATASET_IMPORTANCE)
+    except Missing:
+        rows = []
+    whole = next((row["important"] for row in rows if row["scope"] == ALL), None)
+    halves["image_plcc"] = np.full(len(images), whole or 0, np.int64)
+    return {rule: half_N for rule, half_N in halves.items() if half_N.any()}
+
+
+def _policy(script: str) -> str:
+    """The page's Content-Security-Policy. Styles, which SVG figures are full of, can neither fetch nor run."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _row_class(row: Sequence[str], before: Sequence[str] | None) -> str:
+    """What a table's row is to the eye: what others are compared with, the default rule, one more of a group."""
+    classes = ["reference"] if row[0] == "chance" or row[0].startswith("paper:") else []
+    classes += ["default"] if any(cell.endswith("(default rule)") for cell in row[:2]) else []
+    classes += ["again"] if before is not None and before[0] == row[0] else []
+    return " ".join(classes)
+
+
+def _small(value: float) -> str:
+    """A small number with two significant digits and no exponent."""
+    return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}" if value else "0"
+
+
+def _interval(cell: str) -> tuple[str, str]:
+    """What stands before a cell's interval, and the interval, where it has one."""
+    value, bracket, interval = cell.partition(" [")
+    return value, bracket.strip() + interval

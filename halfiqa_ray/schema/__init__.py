@@ -1,0 +1,76 @@
+"""The columns of every stored table. They are a public interface: plain Arrow types, no pickles, no extensions.
+
+File metadata (``table.schema.metadata``) holds what is true of the whole file as JSON under ``halfiqa_ray``:
+data set, MOS scale, and for derived tables the run key, model and grid.
+"""
+
+from halfiqa_ray.schema.file_metadata import METADATA_KEY, made_for, metadata, with_metadata
+from halfiqa_ray.schema.photos import (
+    ERRORS,
+    EXPLANATIONS,
+    IMAGE_RULES,
+    MANIFEST,
+    MAPS,
+    PREDICTIONS,
+    TRIALS,
+    ZEROED,
+    explain,
+    explained,
+    measures,
+    rank,
+)
+from halfiqa_ray.schema.tables import (
+    AGREEMENT,
+    AVERAGED_MEASURE,
+    DATASET_IMPORTANCE,
+    EXPLANATIONS_TABLE,
+    INTERACTION,
+    INTERACTION_DISTANCE,
+    LOCALISATION,
+    MATCHING_HISTOGRAM,
+    POSITION_BIAS,
+    POSITIONS,
+    SECTION2,
+    SUBSET_STATISTICS,
+    SUFFICIENCY,
+    SUFFICIENT_FRACTION,
+    TABLE1,
+    TABLE1_CONTROLS,
+    TABLE2,
+)
+
+__all__ = [
+    "AGREEMENT",
+    "AVERAGED_MEASURE",
+    "DATASET_IMPORTANCE",
+    "ERRORS",
+    "EXPLANATIONS",
+    "EXPLANATIONS_TABLE",
+    "IMAGE_RULES",
+    "INTERACTION",
+    "INTERACTION_DISTANCE",
+    "LOCALISATION",
+    "MANIFEST",
+    "MAPS",
+    "MATCHING_HISTOGRAM",
+    "METADATA_KEY",
+    "POSITIONS",
+    "POSITION_BIAS",
+    "PREDICTIONS",
+    "SECTION2",
+    "SUBSET_STATISTICS",
+    "SUFFICIENCY",
+    "SUFFICIENT_FRACTION",
+    "TABLE1",
+    "TABLE1_CONTROLS",
+    "TABLE2",
+    "TRIALS",
+    "ZEROED",
+    "explain",
+    "explained",
+    "made_for",
+    "measures",
+    "metadata",
+    "rank",
+    "with_metadata",
+]

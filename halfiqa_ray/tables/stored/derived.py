@@ -1,0 +1,220 @@
+"""Stored rows that belong to a run of the rank job: its measures, explanations and zeroed scores, model by model.
+
+Readers take the newest run that was made for the rank run (``rank_key`` in the files' metadata), each image once.
+Measures and explanations name no rank run: theirs is the newest over the same blocks of photos brought to size in the
+same way.
+What is not there is not an error: it comes back empty with the reason, to stand in the table.
+Shape suffixes: N images of the rank run in order of image id, K blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from halfiqa_ray import schema, storage
+from halfiqa_ray.tables import paper
+from halfiqa_ray.tables.stored.reading import Images, Run, created, vectors
+
+SINGLE_BLOCK = "single_block"  # the ranking of rows with one zeroed block, stored as its important half
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of the images of a rank run."""
+
+    name: str
+    means_NK: NDArray[np.float64]  # block means, NaN where an image is not measured
+    high_N: NDArray[np.int64]  # bit set = block is in the half with the higher means; 0 = not measured
+    tied_N: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Explained(Measured):
+    """Explanations of one model's scores by one method; block means are of absolute values."""
+
+    model: str
+    method: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Zeroed:
+    """Scores of one model on the images of a rank run; NaN where an image has none."""
+
+    model: str
+    key: str | None
+    score_N: NDArray[np.float64]  # nothing zeroed
+    halves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # ranking: important zeroed, trivial zeroed
+    single_change_NK: NDArray[np.float64]  # absolute change of the score with one block zeroed: its own importance
+    synthetic: bool = False
+    note: str = ""
+    important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
+
+
+def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured], str]:
+    """Every stored measure of a rank run, in stored order, and why there is none.
+
+    Raises ValueError naming the folder when a half does not fit the run's grid.
+    """
+    folder = storage.join(output, "measures", f"dataset={run.dataset}")
+    runs, missing = _matching(folder, run, "jobs/measure.py")
+    if not runs:
+        return [], missing
+    return _measured(runs[0][1], "measure", run, images, "jobs/measure.py"), ""
+
+
+def read_explanations(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> list[Explained]:
+    """Every stored explanation of a rank run's images, in order of the models' names; raises as `read_measures`.
+
+    Of several runs the one whose halves were ``zeroed``, in most images; the newest where none was.
+    """
+    folder = storage.join(output, "explain", f"dataset={run.dataset}")
+    found: list[Explained] = []
+    for model in _models(folder):
+        runs, _ = _matching(storage.join(folder, f"model={model}"), run, "jobs/explain.py")
+        each = [
+            [
+                Explained(schema.explained(one.name, model), one.means_NK, one.high_N, one.tied_N, model, one.name, key)
+                for one in _measured(files, "method", run, images, "jobs/explain.py")
+            ]
+            for key, files in runs
+        ]
+        # The first of those with most: they begin with the newest.
+        found += max(each, key=lambda explained: sum(_zeroed_by(one, zeroed) for one in explained), default=[])
+    return found
+
+
+def _zeroed_by(explained: Explained, zeroed: Sequence[Zeroed]) -> int:
+    """In how many images and models its halves are those that were zeroed."""
+    halves = (model.important[explained.name] for model in zeroed if explained.name in model.important)
+    return sum(int(((half_N == explained.high_N) & (half_N > 0)).sum()) for half_N in halves)
+
+
+def read_zeroed(output: str, run: Run, images: Images) -> list[Zeroed]:
+    """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name."""
+    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
+    models = _models(folder)
+    order = list(paper.MODELS)
+    models.sort(key=lambda model: order.index(known) if (known := paper.paper_model(model)) else len(order))
+    return [found for model in models if (found := _read_model(folder, model, run, images)) is not None]
+
+
+def why_not_zeroed(output: str, run: Run, model: str) -> str:
+    """Why a model has no zeroed scores for a rank run; empty where it has some."""
+    folder = storage.join(output, "zeroed", f"dataset={run.dataset}", f"model={model}")
+    return _matching(folder, run, "jobs/zero.py")[1]
+
+
+def _read_model(folder: str, model: str, run: Run, images: Images) -> Zeroed | None:
+    columns = ["image_id", "ranking", "zeroed_half", "zeroed_blocks", "score"]
+    runs = _matching(storage.join(folder, f"model={model}"), run, "jobs/zero.py")[0]
+    found: Zeroed | None = None
+    # Single blocks may have been zeroed in a run of their own: then the newest that has them is looked for.
+    for key, files in runs:
+        next_found = _zeroed(model, key, files, _rows(files, columns), run, images)
+        if found is None:
+            found = next_found
+        elif next_found.halves and not found.halves:
+            found = replace(next_found, single_change_NK=found.single_change_NK)
+        elif not np.isfinite(found.single_change_NK).any():
+            found = replace(found, single_change_NK=next_found.single_change_NK)
+        if found.halves and np.isfinite(found.single_change_NK).any():
+            break
+    return found
+
+
+def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, images: Images) -> Zeroed:
+    place = {image_id: position for position, image_id in enumerate(images.image_id)}
+    ids = np.asarray(rows["image_id"].to_pylist(), dtype=object)
+    score_R = rows["score"].to_numpy().astype(np.float64)
+    half_R = np.asarray(rows["zeroed_half"].to_pylist(), dtype=object)
+    blocks_R = rows["zeroed_blocks"].to_numpy().astype(np.int64)
+    ranking_R = np.asarray(rows["ranking"].to_pylist(), dtype=object)
+
+    def of(chosen_R: NDArray[np.bool_], value_R: NDArray[Any] = score_R) -> NDArray[np.float64]:
+        chosen, value_N = np.flatnonzero(chosen_R), np.full(len(images), np.nan)
+        at, taken = _places(ids[chosen].tolist(), place)
+        value_N[at] = value_R[chosen[taken]]
+        return value_N
+
+    halves, important = {}, {}
+    for ranking in dict.fromkeys(ranking_R.tolist()):
+        if ranking is not None and ranking != SINGLE_BLOCK:
+            ours = ranking_R == ranking
+            halves[ranking] = of(ours & (half_R == "important")), of(ours & (half_R == "trivial"))
+            important[ranking] = np.nan_to_num(of(ours & (half_R == "important"), blocks_R)).astype(np.int64)
+    none_N, single = of(half_R == "none"), ranking_R == SINGLE_BLOCK
+    single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
+    unknown = len(set(ids.tolist()) - place.keys())
+    note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
+    synthetic = bool(schema.metadata(storage.read_schema(files[0])).get("synthetic"))
+    return Zeroed(model, key, none_N, halves, np.abs(single_NK - none_N[:, None]), synthetic, note, important)
+
+
+def _measured(files: list[str], kind: str, run: Run, images: Images, job: str) -> list[Measured]:
+    """Block means and halves by every name in the column ``kind``, in stored order."""
+    stored = _rows(files, ["image_id", kind, "block_means", "high_blocks", "tied"])
+    place = {image_id: position for position, image_id in enumerate(images.image_id)}
+    found = []
+    for name in dict.fromkeys(stored[kind].to_pylist()):
+        rows = stored.filter(pc.equal(stored[kind], name))
+        at, taken = _places(rows["image_id"].to_pylist(), place)
+        means_RK = vectors(rows["block_means"])
+        high_R = rows["high_blocks"].to_numpy().astype(np.int64)
+        if means_RK.shape[1] != run.grid.blocks or (np.bitwise_count(high_R) != run.grid.blocks // 2).any():
+            raise ValueError(
+                f"{files[0].rsplit('/', 1)[0]}: the halves of {name} are not halves of {run.grid.rows} x "
+                f"{run.grid.columns} blocks, which rank run {run.key} has; run {job} again"
+            )
+        means_NK = np.full((len(images), run.grid.blocks), np.nan)
+        high_N, tied_N = np.zeros(len(images), np.int64), np.zeros(len(images), np.bool_)
+        means_NK[at], high_N[at] = means_RK[taken], high_R[taken]
+        tied_N[at] = rows["tied"].to_numpy()[taken]
+        found.append(Measured(name, means_NK, high_N, tied_N))
+    return found
+
+
+def _models(folder: str) -> list[str]:
+    """The models that have Parquet files below a folder of ``zeroed/`` or ``explain/``, by name."""
+    names = {file[len(folder) + 1 :].split("/")[0] for file in storage.list_files(folder, ".parquet", recursive=True)}
+    return sorted(name.removeprefix("model=") for name in names if name.startswith("model="))
+
+
+def _rows(files: list[str], columns: list[str]) -> pa.Table:
+    tables = [storage.read_table(file, columns).replace_schema_metadata(None) for file in files]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _matching(folder: str, run: Run, job: str) -> tuple[list[tuple[str, list[str]]], str]:
+    """Key and files of the runs that were made for a rank run, the newest first; or none, and why."""
+    runs: dict[str, list[str]] = {}
+    for file in storage.list_files(folder, ".parquet", recursive=True):
+        name = file[len(folder) + 1 :].split("/")[0]
+        if name.startswith("run="):
+            runs.setdefault(name.removeprefix("run="), []).append(file)
+    if not runs:
+        return [], f"no Parquet file below {folder}: {job} writes it"
+    ours = [(key, files) for key, files in runs.items() if _belongs(files[0], run)]
+    if not ours:
+        return [], f"{folder} has rows for other rank runs only, none for {run.key}: run {job} again"
+    return sorted(ours, key=lambda one: (created(one[1]), one[0]), reverse=True), ""
+
+
+def _belongs(file: str, run: Run) -> bool:
+    return schema.made_for(schema.metadata(storage.read_schema(file)), run.key, run.metadata)
+
+
+def _places(ids: list[str], place: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the images of some rows, each known image once (its first row), and those rows."""
+    first: dict[int, int] = {}
+    for row, image_id in enumerate(ids):
+        if image_id in place:
+            first.setdefault(place[image_id], row)
+    return np.array(list(first), dtype=np.int64), np.array(list(first.values()), dtype=np.int64)

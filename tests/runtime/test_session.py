@@ -1,0 +1,91 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from halfiqa_ray.config import Settings
+
+
+def test_a_running_session_is_used_and_left_running(cluster, data_ctx):
+    import ray
+
+    from halfiqa_ray.runtime.session import ray_session
+
+    with ray_session(Settings()):
+        assert ray.data.DataContext.get_current().execution_no_progress_timeout_s == 300
+        assert ray.data.range(10).count() == 10
+    assert ray.is_initialized()
+    assert ray.data.DataContext.get_current() is data_ctx
+
+
+SCRIPT = """
+import json, os
+from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.session import ray_session
+import ray
+
+with ray_session(Settings()):
+    @ray.remote
+    def token():
+        return os.environ["RAY_AUTH_TOKEN"]
+    rows = ray.data.range(5).map_batches(lambda batch: batch).count()
+    found = {"rows": rows, "address": ray.get_runtime_context().gcs_address, "mode": os.environ["RAY_AUTH_MODE"],
+             "same_token": ray.get(token.remote()) == os.environ["RAY_AUTH_TOKEN"],
+             "cpus": ray.cluster_resources()["CPU"]}
+print(json.dumps(found | {"left_running": ray.is_initialized()}))
+"""
+
+
+DASHBOARD = """
+import json, os, urllib.error, urllib.request
+from halfiqa_ray.config import Settings
+from halfiqa_ray.pipelines.session import DASHBOARD_ADDRESS, ray_session
+from halfiqa_ray.pipelines.tune import check_dashboard
+
+with ray_session(Settings(), dashboard=True):
+    check_dashboard()
+    address = os.environ[DASHBOARD_ADDRESS]
+    try:
+        code = urllib.request.urlopen(address + "/api/v0/nodes").status
+    except urllib.error.HTTPError as error:
+        code = error.code
+print(json.dumps({"address": address, "code": code, "left": DASHBOARD_ADDRESS in os.environ}))
+"""
+
+
+def test_a_dashboard_is_private_and_found_beside_another_ray(cluster, tmp_path):
+    """Ray Train's cleaner looks for the State API by itself; with two Rays on a machine it must be told where."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", DASHBOARD],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["address"].startswith("http://127.0.0.1:")
+    assert (found["code"], found["left"]) == (401, False)
+
+
+def test_a_private_session_is_private_and_quiet(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 1
+    assert ran.stderr == ""
+    found = json.loads(ran.stdout)
+    assert found["address"].startswith("127.0.0.1:")
+    assert found == found | {"rows": 5, "mode": "token", "same_token": True, "left_running": False}
+    assert found["cpus"] >= 4
+    assert not (tmp_path / ".ray").exists()
