@@ -19,7 +19,7 @@ QUESTION = re.compile(r"```sql\n(?P<sql>.*?)\n```\n(?:\n```text\n(?P<answer>.*?)
 
 def answered(text: str, output: str) -> str:
     """The cookbook's text with the answers of ``output``, in place of those in it."""
-    with connect(output) as results:
+    with connect(output, "all") as results:
 
         def block(found: re.Match[str]) -> str:
             lines = answer(results, found["sql"], "table").splitlines()

@@ -99,7 +99,7 @@ def case(way: str, output: str, query: str) -> dict[str, float]:
 
     SharedFile.read = counted  # type: ignore[method-assign,assignment]
     start = time.perf_counter()
-    connection = connect(output) if way == "views" else over_dataset(output)
+    connection = connect(output, "all") if way == "views" else over_dataset(output)
     connected = time.perf_counter() - start
     times = []
     for _ in range(REPEATS):

@@ -73,10 +73,15 @@ class FrequencySettings(Section):
     combination: Literal["flat", "csf", "csf_whitened"] = Field(
         "csf_whitened",
         description="How the average makes one map of ten bands: their plain sum, weighted by contrast sensitivity, or "
-        "so weighted after each band was divided by its mean over the data set.",
+        "so weighted after each band was divided by its mean over many photos.",
+    )
+    whitening: Literal["natural", "data_set"] = Field(
+        "natural",
+        description="Whose mean that is: `natural`, constants of 9,500 photos of BIQ2021 (a photo's measure then hangs "
+        "on no other photo), or `data_set`, of the photos at hand in a pass of its own before.",
     )
     sample: int = Field(
-        200, ge=1, description="Photos, drawn with the seed, behind those means; all if there are fewer."
+        200, ge=1, description="Photos, drawn with the seed, behind the means of `data_set`; all if there are fewer."
     )
 
 

@@ -7,7 +7,7 @@ bins; not how a Fourier transform becomes ten numbers a pixel, nor how these bec
   responses; with the mean luma (DC) they sum back to the luma. A horizontal or vertical frequency of half a cycle a
   pixel is 50 cycles/degree; the corners beyond it are in the last band.
 - The map is a weighted sum of the ten magnitudes: ``flat`` weights (the literal text), ``csf`` (contrast sensitivity
-  at the bin centres) or ``csf_whitened`` (each band divided by its mean over the data set first: natural photos fall
+  at the bin centres) or ``csf_whitened`` (each band divided by its mean over many photos first: natural photos fall
   as 1/f, and plain sensitivity weights mostly measure the first band).
 
 Shape suffixes: H and W rows and columns, K the ten bands, M maps.

@@ -1,4 +1,4 @@
-"""What a run of the measures is: its settings, its key and, first of all, the data set's mean of every band."""
+"""What a run of the measures is: its settings, its key and, first of all, the mean of every frequency band."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.data.problems import PASSING
 from halfiqa_ray.measures.measures import Measures
+from halfiqa_ray.measures.natural_bands import natural_band_means
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
 from halfiqa_ray.pipelines.plan import Plan
 from halfiqa_ray.runtime.counting import counting
@@ -62,6 +63,7 @@ class MeasurePlan:
             "size": self.plan.size,
             "settings": settings.measure.model_dump(mode="json"),
             "band_means": list(self.band_means),
+            "whitening": settings.measure.frequency.whitening,
             "measures": list(self.names),
             "default_frequency": f"frequency_{settings.measure.frequency.combination}",
             "averaged": self.averaged,
@@ -72,13 +74,13 @@ class MeasurePlan:
 
 
 def plan_measures(plan: Plan) -> MeasurePlan:
-    """The run of the settings; computes the band means unless they are stored. Raises ValueError for bad settings."""
-    return _of_means(plan, _stored_means(plan) or _compute_means(plan))
+    """The run of the settings; computes the band means unless they are known. Raises ValueError for bad settings."""
+    return _of_means(plan, _known_means(plan) or _compute_means(plan))
 
 
 def stored_measures(plan: Plan) -> MeasurePlan | None:
     """The run of the settings when some of it is stored."""
-    means = _stored_means(plan)
+    means = _known_means(plan)
     found = _of_means(plan, means) if means else None
     return found if found and storage.list_files(found.folder, ".parquet") else None
 
@@ -96,11 +98,15 @@ def _sampled(plan: Plan) -> tuple[list[str], str]:
     settings = plan.settings
     every = plan.manifest["image_id"].to_pylist()
     chosen = sample(every, settings.measure.frequency.sample, settings.seed, "band means")
-    name = f"band_means-{photos_key(plan.record, settings.rank, chosen)[:8]}.json"
+    # A name that begins with _ is no part of the Parquet data set that the folder is.
+    name = f"_band_means-{photos_key(plan.record, settings.rank, chosen)[:8]}.json"
     return chosen, storage.join(settings.output, "measures", f"dataset={settings.data.dataset}", name)
 
 
-def _stored_means(plan: Plan) -> tuple[float, ...] | None:
+def _known_means(plan: Plan) -> tuple[float, ...] | None:
+    """The constants, or those of the data set where they were computed before."""
+    if plan.settings.measure.frequency.whitening == "natural":
+        return natural_band_means()
     uri = _sampled(plan)[1]
     return tuple(storage.read_json(uri)["band_means"]) if storage.exists(uri) else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import tempfile
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,17 @@ class QueryError(ValueError):
     """SQL cannot be asked: there is no output, or no DuckDB."""
 
 
-def connect(output: str) -> DuckDBPyConnection:
+EVERY = "all"
+
+
+def connect(output: str, dataset: str | None = None) -> DuckDBPyConnection:
     """A connection with a view of every stored table of ``output`` (folder or URI), and the macros of `macros`.
 
-    Views of what is not there are empty. The files are those that are there now: connect again to see later ones.
-    Close it, or use it in ``with``. Raises QueryError, or ValueError naming a file that cannot be read.
+    The views show the rows of ``dataset``, or of `EVERY` data set: then queries must group by dataset, for a
+    correlation over scores on different scales is of nothing. So where there are several, one of the two must be asked
+    for. Views of what is not there are empty. The files are those that are there now: connect again to see later ones.
+    Close it, or use it in ``with``. Raises QueryError, also for a data set that is not there, or ValueError naming a
+    file that cannot be read.
     """
     try:
         import duckdb
@@ -62,7 +68,9 @@ def connect(output: str) -> DuckDBPyConnection:
     define_macros(connection)
     try:
         records = define_records(connection, output)
-        files = [*_define_sources(connection, output), *_define_tables(connection, output)]
+        found = {source.name: find(output, source) for source in SOURCES}
+        shown = _chosen(output, found, dataset)
+        files = [*_define_sources(connection, output, found, shown), *_define_tables(connection, output, shown)]
     except duckdb.Error as error:
         raise QueryError(f"a file of {output} cannot be read: {error}") from error
     if not files and not records:
@@ -73,7 +81,24 @@ def connect(output: str) -> DuckDBPyConnection:
     return connection
 
 
-def _define_sources(connection: DuckDBPyConnection, output: str) -> list[str]:
+def _chosen(output: str, found: Mapping[str, Sequence[Run]], dataset: str | None) -> str | None:
+    """The data set to show alone; None for all that are there."""
+    there = sorted({run.folders["dataset"] for runs in found.values() for run in runs})
+    if dataset is None and len(there) > 1:
+        raise QueryError(
+            f"{output} holds the data sets {', '.join(there)}, whose scores may be on different scales: ask for one "
+            f"with --dataset {there[0]}, or for all with --dataset {EVERY}, and then group by dataset"
+        )
+    if dataset in (None, EVERY):
+        return None
+    if dataset not in there:
+        raise QueryError(f"{output} holds nothing of data set {dataset!r}; it has {', '.join(there) or 'none'}")
+    return dataset
+
+
+def _define_sources(
+    connection: DuckDBPyConnection, output: str, found: Mapping[str, Sequence[Run]], dataset: str | None
+) -> list[str]:
     """A view of the shown runs of every source, and one of all its runs; returns the names of their files."""
     connection.execute("CREATE TABLE internal.doubled (file VARCHAR, place BIGINT)")
     files: list[str] = []
@@ -81,7 +106,7 @@ def _define_sources(connection: DuckDBPyConnection, output: str) -> list[str]:
     ranks: list[Run] = []
     for source in SOURCES:
         _create_empty(connection, source.name, source.columns)
-        runs = find(output, source)
+        runs = [run for run in found[source.name] if dataset in (None, run.folders["dataset"])]
         shown = newest(source, runs, ranks)
         if source.name == "rank":
             ranks = shown
@@ -114,7 +139,7 @@ def _select(connection: DuckDBPyConnection, output: str, source: Source, run: Ru
     return f"SELECT {''.join(f'{_literal(known[name])} AS {name}, ' for name in facts)}* FROM {rows}{where}"
 
 
-def _define_tables(connection: DuckDBPyConnection, output: str) -> list[str]:
+def _define_tables(connection: DuckDBPyConnection, output: str, dataset: str | None) -> list[str]:
     """A view of every table, whether it was made or not; returns the names of the files."""
     folder = storage.join(output, "tables")
     found = {file[len(folder) + 1 :].removesuffix(".parquet"): file for file in storage.list_files(folder, ".parquet")}
@@ -124,7 +149,9 @@ def _define_tables(connection: DuckDBPyConnection, output: str) -> list[str]:
             connection.execute(f"CREATE VIEW table_{name} AS FROM internal.table_{name}")
     for name, file in found.items():
         view = f"table_{name}".replace('"', '""')
-        connection.execute(f'CREATE VIEW "{view}" AS FROM {_read([name_of(file, output)])}')
+        of_one = dataset is not None and "dataset" in storage.read_schema(file).names
+        where = f" WHERE dataset = {_literal(dataset)}" if of_one else ""
+        connection.execute(f'CREATE VIEW "{view}" AS FROM {_read([name_of(file, output)])}{where}')
     return [name_of(file, output) for file in found.values()]
 
 

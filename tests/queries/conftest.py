@@ -14,5 +14,5 @@ def planted_output(tmp_path_factory):
 @pytest.fixture(scope="session")
 def asked(planted_output):
     """SQL over that output."""
-    with connect(str(planted_output[0])) as connection:
+    with connect(str(planted_output[0]), "all") as connection:
         yield connection

@@ -143,13 +143,13 @@ def job(monkeypatch, capsys, planted_output):
 
 
 def test_the_job_answers(job, planted_output, tmp_path):
-    output = ["--output", str(planted_output[0])]
+    output = ["--output", str(planted_output[0]), "--dataset", "all"]
     sql = "SELECT count(*) AS n FROM rank"
     assert job(sql, *output, "--format", "csv") == (0, '"n"\n68\n', "")
     assert job("-", *output, "--format", "csv", stdin=sql) == (0, '"n"\n68\n', "")
     config = tmp_path / "c.yaml"
     config.write_text(f"output: {planted_output[0]}\nrank:\n  grid:\n    rows: 2\n")
-    assert job(sql, "--config", str(config), "--format", "csv")[:2] == (0, '"n"\n68\n')
+    assert job(sql, "--config", str(config), "--dataset", "all", "--format", "csv")[:2] == (0, '"n"\n68\n')
     code, out, _ = job("--list", *output)
     assert code == 0
     assert "rank: 68 rows" in out
@@ -162,7 +162,7 @@ def test_the_job_says_what_is_wrong_in_one_line(job, planted_output, tmp_path):
     code, out, err = job("SELECT 1", "--output", str(tmp_path / "nowhere"))
     assert (code, out) == (2, "")
     assert err.startswith("query.py: no results in")
-    code, _, err = job("SELECT 1", "--format", "parquet", "--output", str(planted_output[0]))
+    code, _, err = job("SELECT 1", "--format", "parquet", "--dataset", "tiny", "--output", str(planted_output[0]))
     assert code == 2
     assert "--file" in err
     assert job()[0] == job("SELECT 1", "--list")[0] == 2

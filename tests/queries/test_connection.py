@@ -80,7 +80,7 @@ def test_measures_and_blocks_can_be_joined(asked, planted_output):
 
 def test_an_output_with_hardly_anything_gives_empty_views_with_the_columns_of_the_schema(tmp_path):
     storage.write_json(str(tmp_path / "runs" / "one.json"), {"job": "prepare"})
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         for source in SOURCES:
             columns = columns_of(connection, source.name)
             assert list(columns) == source.columns.names
@@ -97,7 +97,7 @@ def test_an_output_with_hardly_anything_gives_empty_views_with_the_columns_of_th
 
 def test_columns_and_types_are_the_same_with_and_without_rows(asked, tmp_path):
     storage.write_json(str(tmp_path / "runs" / "one.json"), {})
-    with connect(str(tmp_path)) as empty:
+    with connect(str(tmp_path), "all") as empty:
         for view in [*(source.name for source in SOURCES), "runs", "checkpoints", "grid_blocks"]:
             assert columns_of(empty, view) == columns_of(asked, view), view
 
@@ -119,7 +119,7 @@ def test_the_newest_run_is_shown_and_every_run_stands_in_all(tmp_path):
     for key, day in (("aaaaaaaa", 1), ("bbbbbbbb", 3), ("cccccccc", 2)):
         small_run(tmp_path, key, f"2026-03-0{day}T00:00:00+00:00", seed=day)
     small_run(tmp_path, "dddddddd", "2026-01-01T00:00:00+00:00", dataset="other")
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         shown = rows_of(connection, "SELECT DISTINCT dataset, run FROM rank ORDER BY 1")
         assert shown == [(name, find_run(str(tmp_path), name).key) for name in ("other", "planted")]
         assert shown[1] == ("planted", "bbbbbbbb")
@@ -142,7 +142,7 @@ def test_zeroed_rows_and_measures_are_those_made_for_the_rank_run_that_is_shown(
         planted_derived.write_measures(tmp_path, measures, key, grid, created=created)
     run = find_run(str(tmp_path), "planted")
     (expected,) = read_zeroed(str(tmp_path), run, read_images(run))
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         assert rows_of(connection, "SELECT DISTINCT run FROM zeroed") == [(expected.key,)] == [("22222222",)]
         assert rows_of(connection, "SELECT DISTINCT run, blocks FROM measures") == [("22222222", 4)]
         for view in ("zeroed", "measures"):
@@ -158,7 +158,7 @@ def test_a_row_in_two_files_counts_once(tmp_path):
     planted.write(tmp_path, doubled, 4, grid=SMALL)
     zeroed = planted_derived.zeroed(rows, half, SMALL)
     planted_derived.write_zeroed(tmp_path, pa.concat_tables([zeroed, zeroed.slice(3, 90)]), files=3)
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         found = connection.sql("FROM rank ORDER BY image_id").to_arrow_table()
         expected = rows.sort_by("image_id")
         assert found["image_id"].to_pylist() == expected["image_id"].to_pylist()
@@ -177,7 +177,7 @@ def test_hidden_and_unfinished_files_are_never_read(tmp_path):
         storage.write_bytes(str(folder / name), b"half a file")
     (tmp_path / "manifest" / "dataset=planted" / "_spatial_information").mkdir(parents=True)
     storage.write_bytes(str(tmp_path / "manifest" / "dataset=planted" / "_spatial_information" / "p.parquet"), b"x")
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         assert rows_of(connection, "SELECT count(*) FROM rank") == [(rows.num_rows,)]
         assert rows_of(connection, "SELECT count(*) FROM manifest") == [(0,)]
 
@@ -186,7 +186,7 @@ def test_a_damaged_file_is_named(tmp_path):
     small_run(tmp_path, "0123abcd", "2026-03-01T00:00:00+00:00")
     storage.write_bytes(str(tmp_path / "rank" / "dataset=planted" / "run=ffffffff" / "part-0.parquet"), b"half a file")
     with pytest.raises(ValueError, match=r"run=ffffffff/part-0\.parquet is not a readable Parquet file"):
-        connect(str(tmp_path))
+        connect(str(tmp_path), "all")
 
 
 def test_a_damaged_file_beside_a_whole_one_is_named(tmp_path):
@@ -194,7 +194,7 @@ def test_a_damaged_file_beside_a_whole_one_is_named(tmp_path):
     whole = storage.list_files(str(tmp_path / "rank"), ".parquet", recursive=True)[0]
     storage.write_bytes(f"{whole.rsplit('/', 1)[0]}/zzz.parquet", storage.read_bytes(whole)[:-100])
     with pytest.raises(QueryError, match=r"zzz\.parquet"):
-        connect(str(tmp_path))
+        connect(str(tmp_path), "all")
 
 
 def test_tables_are_views(tmp_path):
@@ -203,7 +203,7 @@ def test_tables_are_views(tmp_path):
     made = build.make_run_tables(run, "level_plcc", Resampling(20, 1))
     build.write_run_tables(str(tmp_path), made)
     storage.write_table(str(tmp_path / "tables" / 'it\'s "mine".parquet'), pa.table({"a": [1]}))
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         ours = rows_of(connection, "SELECT name, trivial FROM table_section2 WHERE scope = 'all' AND kind = 'rule'")
         stored = [r for r in made.section2.to_pylist() if r["scope"] == "all" and r["kind"] == "rule"]
         assert ours == [(row["name"], row["trivial"]) for row in stored]
@@ -215,7 +215,7 @@ def test_tables_are_views(tmp_path):
 
 def test_photos_without_scores_give_nulls(tmp_path):
     results.write(tmp_path, mos=False)
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         assert rows_of(
             connection,
             "SELECT dataset, plcc(score, mos), srcc(score, mos), avg(mos), count(mos) FROM rank GROUP BY 1 ORDER BY 1",
@@ -262,7 +262,7 @@ def test_checkpoints_are_the_records(asked, planted_output):
 def test_a_record_that_is_no_json_is_a_row_that_says_so(tmp_path):
     storage.write_text(str(tmp_path / "runs" / "rank-1.json"), '{"job": "rank", ')
     storage.write_text(str(tmp_path / "checkpoints" / "d" / "triq" / "r" / "model.json"), "")
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         assert rows_of(connection, "SELECT file, status, job FROM runs") == [
             ("runs/rank-1.json", "unreadable: no JSON", None)
         ]
@@ -274,13 +274,13 @@ def test_a_record_that_is_no_json_is_a_row_that_says_so(tmp_path):
 def test_no_output_is_an_error(tmp_path):
     for output in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(QueryError, match=r"no results in .*--output"):
-            connect(str(output))
+            connect(str(output), "all")
 
 
 def test_without_duckdb_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(QueryError, match=r"pip install 'halfiqa_ray\[query\]'"):
-        connect(str(tmp_path))
+        connect(str(tmp_path), "all")
 
 
 def test_vectors_that_are_not_asked_for_are_not_read(tmp_path, monkeypatch):
@@ -288,7 +288,7 @@ def test_vectors_that_are_not_asked_for_are_not_read(tmp_path, monkeypatch):
     (path,) = planted.write(tmp_path, rows, 1)
     size = (tmp_path / path).stat().st_size
     read = counted_bytes(monkeypatch)
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         for sql in (
             "SELECT split, plcc(score, mos), count(*) FROM rank GROUP BY split",
             "SELECT image_id, score FROM rank WHERE important_shapley & 1 = 1 ORDER BY score LIMIT 5",
@@ -368,7 +368,7 @@ def test_results_too_large_for_memory_go_to_a_folder_that_is_removed(planted_out
     small = {"memory_limit": "100MB"}
     monkeypatch.setattr(duckdb, "connect", lambda name, config: real(name, config=config | small))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    with connect(str(planted_output[0])) as connection:
+    with connect(str(planted_output[0]), "all") as connection:
         connection.execute("CREATE TABLE large AS SELECT range AS i, hash(range) AS h FROM range(10_000_000)")
         assert rows_of(connection, "SELECT count(DISTINCT i) FROM large WHERE i % 1000 = 0") == [(10_000,)]
         (folder,) = tmp_path.iterdir()
@@ -380,7 +380,7 @@ def test_an_output_in_an_object_store(planted_output, bucket):
     output, expected = planted_output
     for file in storage.list_files(str(output), recursive=True):
         storage.write_bytes(f"{bucket}/some/results/{file[len(str(output)) + 1 :]}", storage.read_bytes(file))
-    with connect(f"{bucket}/some/results") as connection:
+    with connect(f"{bucket}/some/results", "all") as connection:
         found = connection.sql("FROM rank WHERE dataset = 'tiny' ORDER BY image_id").to_arrow_table()
         stored = expected["tiny"].sort_by("image_id")
         assert found["image_id"].to_pylist() == stored["image_id"].to_pylist()
@@ -388,4 +388,18 @@ def test_an_output_in_an_object_store(planted_output, bucket):
         assert rows_of(connection, "SELECT count(*) FROM runs") == [(4,)]
         assert rows_of(connection, "SELECT count(DISTINCT model) FROM zeroed") == [(2,)]
     with pytest.raises(QueryError, match="no results in s3://"):
-        connect(f"{bucket}/other")
+        connect(f"{bucket}/other", "all")
+
+
+def test_several_data_sets_are_never_mixed_unasked(planted_output):
+    output = str(planted_output[0])
+    with pytest.raises(QueryError, match=r"planted, tiny.*--dataset all"):
+        connect(output)
+    with pytest.raises(QueryError, match="nothing of data set 'other'; it has planted, tiny"):
+        connect(output, "other")
+    with connect(output, "all") as both, connect(output, "tiny") as one:
+        for view in ("manifest", "rank", "rank_all", "measures", "zeroed", "table_section2"):
+            every = rows_of(both, f"SELECT dataset, count(*) FROM {view} GROUP BY 1")
+            assert rows_of(one, f"SELECT dataset, count(*) FROM {view} GROUP BY 1") == [
+                row for row in every if row[0] == "tiny"
+            ]

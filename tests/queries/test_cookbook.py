@@ -30,7 +30,7 @@ TOLERANCE = 6e-4  # SQL rounds to three digits
 @pytest.fixture(scope="module")
 def ask(planted_output):
     """Rows of the only, or of a numbered, query below a heading."""
-    with connect(str(planted_output[0])) as connection:
+    with connect(str(planted_output[0]), "all") as connection:
 
         def rows(heading, number=0):
             (found,) = [sql for title, sql in QUESTIONS.items() if heading in title]
@@ -220,7 +220,7 @@ def test_what_it_cost(ask):
 
 def test_every_question_runs_on_photos_without_scores(tmp_path):
     results.write(tmp_path, mos=False)
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         for heading, sqls in QUESTIONS.items():
             for sql in sqls:
                 found = connection.sql(sql).to_arrow_table()

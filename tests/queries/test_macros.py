@@ -18,7 +18,7 @@ from tests.tables import planted
 @pytest.fixture(scope="module")
 def sql(planted_output):
     """One value of SQL."""
-    with connect(str(planted_output[0])) as connection:
+    with connect(str(planted_output[0]), "all") as connection:
 
         def value(text, *values):
             ((found,),) = connection.execute(f"SELECT {text}", list(values)).fetchall()
@@ -72,7 +72,7 @@ def numbers(planted_output):
     y = (x + draw.normal(0, 1, 900)).round(1)
     group, missing = np.arange(900) % 3, draw.random(900) < 0.1
     rows = pa.table({"g": group, "x": pa.array(x.astype(np.float32)), "y": pa.array(y, mask=missing)})
-    with connect(str(planted_output[0])) as connection:
+    with connect(str(planted_output[0]), "all") as connection:
         connection.register("numbers", rows)
         yield connection, x.astype(np.float32), y, group, missing
 
@@ -144,7 +144,7 @@ def test_unnest_subsets_reads_only_what_is_asked_for(tmp_path, monkeypatch):
     (path,) = planted.write(tmp_path, rows.sort_by("image_id"), 1)
     read = counted_bytes(monkeypatch)
     size = (tmp_path / path).stat().st_size
-    with connect(str(tmp_path)) as connection:
+    with connect(str(tmp_path), "all") as connection:
         query = "SELECT count(*) FROM unnest_subsets() WHERE image_id = 'folder/000100.jpg' AND kept_blocks = 3"
         read.clear()
         assert connection.sql(query).fetchall() == [(220,)]
