@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import RankSettings
+from halfiqa_ray.statistics.bootstrap import no_interval
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.stored.reading import ALL, Run
 
@@ -142,7 +143,5 @@ def substituted(measures: Iterable[str]) -> str:
 
 def resampled(row: Row) -> str:
     """What the intervals of a row were made by."""
-    units = row["resampled_units"]
-    if units < 2:
-        return f"no intervals: one {row['resampled']}"
-    return f"95% bootstrap intervals over {units:,} {row['resampled']}s"
+    few = no_interval(row["n"], row["resampled_units"], row["resampled"])
+    return few or f"95% bootstrap intervals over {row['resampled_units']:,} {row['resampled']}s"

@@ -20,6 +20,19 @@ LEVEL = 0.95
 DRAWS_A_BLOCK = 16
 # Beyond this share of resamples without a value an interval would describe the others only.
 LARGEST_UNDEFINED = 0.05
+# Resamples of fewer are of so few distinct kinds that their percentiles are no interval: for three images they reach
+# from -1 to 1 whatever was measured.
+FEWEST_IMAGES = 20
+FEWEST_UNITS = 8  # whole groups, where images are crops of fewer photos
+
+
+def no_interval(images: int, units: int, unit: str = "image") -> str | None:
+    """Why so few ``images`` of so many resampled ``units`` have no interval, for a reader; None where they have one."""
+    if images < FEWEST_IMAGES:
+        return f"no interval from fewer than {FEWEST_IMAGES} images"
+    if units < FEWEST_UNITS:
+        return f"no interval from fewer than {FEWEST_UNITS} {unit}s"
+    return None
 
 
 def resampled_sums(

@@ -28,7 +28,7 @@ from halfiqa_ray.masking.controls import centre_half, other_images, random_halve
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import halves_masked
 from halfiqa_ray.schema import IMAGE_RULES
-from halfiqa_ray.statistics.bootstrap import percentile_interval, resampled_plcc
+from halfiqa_ray.statistics.bootstrap import FEWEST_IMAGES, no_interval, percentile_interval, resampled_plcc
 from halfiqa_ray.statistics.pearson import pearson
 from halfiqa_ray.tables.paper import SECTION2, paper_dataset
 from halfiqa_ray.tables.stored.reading import Images, Run
@@ -166,9 +166,12 @@ def correlate(
         there = np.isfinite(x_N) & np.isfinite(y_N)
         if there.any():
             plcc_R[column] = pearson(x_N[there], y_N[there])
-    if np.isnan(plcc_R).all() or groups_N.max() == 0:  # resamples of one unit are all the same: no interval
+    if np.isnan(plcc_R).all() or no_interval(len(groups_N), int(groups_N.max()) + 1):
         return Correlations(plcc_R, np.full((1, x_NR.shape[1]), np.nan))
-    return Correlations(plcc_R, resampled_plcc(x_NR, y_N, groups_N, resampling.resamples, resampling.seed))
+    draws_DR = resampled_plcc(x_NR, y_N, groups_N, resampling.resamples, resampling.seed)
+    few_R = (np.isfinite(x_NR) & np.isfinite(y_N)[:, None]).sum(0) < FEWEST_IMAGES
+    draws_DR[:, few_R] = np.nan
+    return Correlations(plcc_R, draws_DR)
 
 
 def correlations_wanted(rows: Sequence[Masked], sample: Sample, resampling: Resampling) -> list[tuple[Any, ...]]:
@@ -233,7 +236,7 @@ def table_rows(
             line |= {"paper_important": paper[1], "important_minus_paper": line["important"] - paper[1]}
         if row.kept:
             line |= {"kept_trivial_masked": row.kept[0], "kept_important_masked": row.kept[1]}
-        line["note"] = "; ".join(_notes(row, line)) or None
+        line["note"] = "; ".join(_notes(row, line, len(sample.groups_N))) or None
         result.append(line)
     return sorted(result, key=lambda line: (KINDS.index(line["kind"]), not line["default_rule"]))
 
@@ -260,12 +263,13 @@ def _picked(
     return Picked(kind, name, kept[0], kept[1], note, fixed)
 
 
-def _notes(row: Masked, line: dict[str, Any]) -> list[str]:
+def _notes(row: Masked, line: dict[str, Any], images: int) -> list[str]:
     notes = [row.note] if row.note else []
     if line["n"] and line["n_mos"] == 0:
         notes.append("no MOS")
-    if line["n"] and line["resampled_units"] < 2:
-        notes.append(f"no interval: one {line['resampled']}")
+    few = no_interval(images, line["resampled_units"], line["resampled"])
+    if line["n"] and few:
+        notes.append(few)
     elif line["n"] and line["resampled_units"] < FEW_UNITS:
         notes.append(f"intervals from only {line['resampled_units']} {line['resampled']}s")
     if line["n"] and np.isnan(line["trivial"]) and np.isnan(line["important"]):

@@ -6,7 +6,7 @@ from typing import Any
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables.stored.reading import ALL
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, intervals_of, main_scopes, number
 
 LEGEND = (
     "PLCC of the prediction with half of the blocks masked in the transformer, with the unmasked prediction, and (MOS) "
@@ -42,11 +42,7 @@ def _model(row: dict[str, Any]) -> str:
 def _about(rows: Rows) -> str:
     first = max(rows, key=lambda row: row["n"])
     said = [f"{first['n']} images"]
-    if first["resampled_units"] > 1:
-        units = f"{first['resampled_units']} {first['resampled']}s"
-        said.append(f"95% intervals from {first['resamples']} resamples of {units}")
-    else:
-        said.append(f"no intervals from one {first['resampled']}")
+    said.append(intervals_of(first))
     unmasked = interval_cell(first, "unmasked_mos")
     said.append(f"unmasked prediction with MOS {unmasked}" if unmasked else "no MOS")
     return "; ".join(said)

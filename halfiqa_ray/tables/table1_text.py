@@ -7,7 +7,7 @@ from typing import Any
 from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
 from halfiqa_ray.tables.stored.reading import ALL
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, number
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, intervals_of, number
 
 LEGEND = (
     "Predicted: PLCC of the prediction with the half zeroed with the original prediction. MOS: PLCC with the mean "
@@ -59,9 +59,7 @@ def _about(rows: Rows) -> str:
     first = max(rows, key=lambda row: row["n"])
     if not first["n"]:
         return "no zeroed scores"
-    units = f"{first['resampled_units']} {first['resampled']}s"
-    intervals = f"95% intervals from {first['resamples']} resamples of {units}"
-    return f"{first['n']} images; {intervals if first['resampled_units'] > 1 else 'no intervals'}"
+    return f"{first['n']} images; {intervals_of(first)}"
 
 
 def _table1(rows: Rows, full: bool, title: str = "") -> Cells:

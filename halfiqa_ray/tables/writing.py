@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from halfiqa_ray import schema, storage
+from halfiqa_ray.statistics.bootstrap import no_interval
 from halfiqa_ray.tables.stored.reading import ALL
 
 NOTICE = (
@@ -165,6 +166,13 @@ def aligned_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def interval_cell(row: dict[str, Any], name: str, signed: bool = False) -> str:
     """The columns NAME, NAME_low and NAME_high of a row, as `with_interval` writes them."""
     return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], signed)
+
+
+def intervals_of(row: dict[str, Any]) -> str:
+    """What the intervals of a row, and of those beside it, were made from; or why there are none."""
+    units = f"{row['resampled_units']} {row['resampled']}s"
+    few = no_interval(row["n"], row["resampled_units"], row["resampled"])
+    return few or f"95% intervals from {row['resamples']} resamples of {units}"
 
 
 def nulls(values: Iterable[float]) -> list[float | None]:

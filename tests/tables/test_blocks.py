@@ -142,8 +142,8 @@ def test_a_rule_without_importance_has_no_answer():
 
 
 def test_the_sentence_warns_of_few_photos():
-    bias = positions(run_of(), images_of(60, 4), [weights("shapley", located(3, CENTRE, 60))], "shapley", RESAMPLING)[1]
-    assert "Intervals from only 4 source photos." in blocks_text.bias_sentence(bias.to_pylist()[0])
+    bias = positions(run_of(), images_of(60, 8), [weights("shapley", located(3, CENTRE, 60))], "shapley", RESAMPLING)[1]
+    assert "Intervals from only 8 source photos." in blocks_text.bias_sentence(bias.to_pylist()[0])
 
 
 def test_interactions_stand_with_their_pair_and_distance():

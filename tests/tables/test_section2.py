@@ -125,9 +125,9 @@ def test_a_scalar_head_leaves_level_plcc_blank_and_says_why(tmp_path):
     assert "nan" not in section2_text.PAGE.console(section).lower() + section2_text.PAGE.markdown(section).lower()
 
 
-def test_few_photos_are_said_and_one_gives_no_interval(tmp_path):
+def test_few_photos_are_said_and_fewer_give_no_interval(tmp_path):
     grid = Grid(2, 2)
-    for photos in (1, 3):
+    for photos in (1, 7, 8):
         table, _ = planted.rows(40, grid, photos=photos, splits=())
         planted.write(tmp_path / str(photos), table, grid=grid)
         run = find_run(str(tmp_path / str(photos)), "planted")
@@ -136,11 +136,24 @@ def test_few_photos_are_said_and_one_gives_no_interval(tmp_path):
         row = by_name(section)["score_change"]
         assert row["trivial"] is not None
         assert row["resampled_units"] == photos
-        if photos == 1:
+        if photos < 8:
             assert row["trivial_low"] is None
-            assert "No interval: one source photo" in text
+            assert "o interval from fewer than 8 source photos" in text
+            assert "95% intervals" not in text
         else:
-            assert "Intervals from only 3 source photos" in text
+            assert row["trivial_low"] is not None
+            assert "Intervals from only 8 source photos" in text
+
+
+def test_a_handful_of_images_has_no_interval(tmp_path):
+    """Of three images the resamples' percentiles are -1 and 1, whatever was measured."""
+    grid = Grid(2, 2)
+    table, _ = planted.rows(19, grid, splits=())
+    planted.write(tmp_path, table, grid=grid)
+    section = build.make_run_tables(find_run(str(tmp_path), "planted"), resampling=Resampling(20)).section2
+    assert all(row[name] is None for row in section.to_pylist() for name in row if name.endswith(("_low", "_high")))
+    for text in (section2_text.PAGE.console(section), section2_text.PAGE.markdown(section)):
+        assert "no interval from fewer than 20 images" in text
 
 
 def test_odd_grids_keep_the_smaller_half_when_the_trivial_one_is_masked(tmp_path):

@@ -258,12 +258,12 @@ def test_the_interval_of_the_mean_is_of_the_mean_in_the_same_resamples(tmp_path)
 
 
 def test_one_photo_gives_no_interval(tmp_path):
-    table, half = planted.rows(30, GRID, photos=1)
+    table, half = planted.rows(60, GRID, photos=1)
     made = make(tmp_path, table, {"triq": planted_derived.zeroed(table, half, GRID)})
     row = by_name(made["table1"])["triq", "level_plcc"]
     assert row["important"] is not None
     assert row["important_low"] is None
-    assert "no interval: one source photo" in row["note"]
+    assert "no interval from fewer than 8 source photos" in row["note"]
 
 
 def test_a_model_whose_score_does_not_vary_has_no_correlation(tmp_path):

@@ -147,10 +147,10 @@ def test_thresholds_follow_the_number_of_blocks(tmp_path, grid, thresholds):
 
 
 def test_crops_widen_the_interval_and_one_photo_gives_none(tmp_path):
-    for photos in (1, 5):
+    for photos in (1, 9):
         run, images = ranked(tmp_path / str(photos), 100, photos=photos)
         # Whole photos match, or do not.
-        of_photo = images.groups() < 2
+        of_photo = images.groups() < 4
         half_N = images.halves["level_plcc"]
         high_N = np.where(of_photo, half_N, GRID.full ^ half_N)
         found = matched_run(run, images, images.halves, [measure("saliency", high_N)], "", 1)
@@ -159,12 +159,12 @@ def test_crops_widen_the_interval_and_one_photo_gives_none(tmp_path):
         )
         if photos == 1:
             assert row["share_low"] is None
-            assert "no interval: one source photo" in row["note"]
+            assert "no interval from fewer than 8 source photos" in row["note"]
         else:
             wilson = binomtest(row["matched"], 100).proportion_ci(method="wilson")
             assert row["share_low"] < wilson.low
             assert row["share_high"] > wilson.high + 0.05
-            assert "only 5 source photos" in row["note"]
+            assert "only 9 source photos" in row["note"]
 
 
 def real(output, dataset, count, seed, measures, synthetic=False):

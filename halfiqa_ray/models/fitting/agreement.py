@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from halfiqa_ray.config import Section
-from halfiqa_ray.statistics.bootstrap import percentile_interval
+from halfiqa_ray.statistics.bootstrap import no_interval, percentile_interval
 from halfiqa_ray.statistics.pearson import pearson
 from halfiqa_ray.statistics.spearman import spearman
 
@@ -48,13 +48,13 @@ def agreement_with_intervals(
 ) -> Agreement:
     """`agreement` with 95% percentile bootstrap intervals over whole groups (crops of one photo go together).
 
-    ``groups`` (n,) numbers the group of every image. No interval where fewer than two groups are left, or more than 5%
-    of the resamples have no value.
+    ``groups`` (n,) numbers the group of every image. No interval where there are too few images or groups
+    (`no_interval`), or more than 5% of the resamples have no value.
     """
     found = agreement(predicted, mos)
     x, y = np.asarray(predicted, dtype=np.float64), np.asarray(mos, dtype=np.float64)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    if len(members) < 2:
+    if no_interval(len(x), len(members)):
         return found
     generator = np.random.default_rng(seed)
     drawn_D3 = np.empty((draws, len(NAMES)))

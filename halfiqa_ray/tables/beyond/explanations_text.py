@@ -8,7 +8,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
 from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.table1_text import NAMES
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
+from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, intervals_of, main_scopes, number
 
 LEGEND = (
     "Halves by Grad-CAM and LIME of the ranking model's score, or of each model's own, beside those by the ranking "
@@ -40,10 +40,7 @@ def _table(rows: Rows, full: bool, scope: str | None = None) -> Cells:
     mos = any(row["n_mos"] for row in rows)
     if mos:
         title += f"; original prediction with MOS {interval_cell(first, 'test') if full else number(first['test'])}"
-    if first["resampled_units"] > 1:
-        title += (
-            f"; 95% intervals from {first['resamples']} resamples of {first['resampled_units']} {first['resampled']}s"
-        )
+    title += f"; {intervals_of(first)}"
     header = ["half by", "trivial zeroed", "important zeroed", "trivial - important", "less the random half's"]
     header += ["important less random's", "trivial less random's"] if full else []
     header += ["MOS: trivial", "MOS: important"] if mos else []

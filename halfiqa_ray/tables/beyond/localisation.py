@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from halfiqa_ray import schema, storage
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.statistics.binomial import binomial_interval
-from halfiqa_ray.statistics.bootstrap import percentile_interval, resampled_mean
+from halfiqa_ray.statistics.bootstrap import no_interval, percentile_interval, resampled_mean
 from halfiqa_ray.tables.stored.reading import ALL, SPLIT_ORDER, vectors
 from halfiqa_ray.tables.writing import table_of
 
@@ -212,8 +212,8 @@ def _minus(trained: _Found, control: _Found | None, resamples: int, seed: int) -
 def _over_photos(
     values_NR: NDArray[np.float64], photos_N: NDArray[np.integer], resamples: int, seed: int
 ) -> tuple[list[float], list[float]]:
-    """Interval of the mean of every column, source photos resampled; NaN for one photo."""
-    if photos_N.max() == 0:
+    """Interval of the mean of every column, source photos resampled; NaN for too few."""
+    if no_interval(len(photos_N), int(photos_N.max()) + 1):
         nothing = [float("nan")] * values_NR.shape[1]
         return nothing, nothing
     low, high = percentile_interval(resampled_mean(values_NR, photos_N, resamples, seed))

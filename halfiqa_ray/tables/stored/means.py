@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.statistics.bootstrap import percentile_interval, resampled_sums
+from halfiqa_ray.statistics.bootstrap import FEWEST_IMAGES, no_interval, percentile_interval, resampled_sums
 from halfiqa_ray.tables.section2 import FEW_UNITS, Resampling
 from halfiqa_ray.tables.stored.reading import Images
 
@@ -41,9 +41,10 @@ class Units:
     def note(self) -> str | None:
         """What a reader must know of intervals over so few units; None where there are enough."""
         unit = "source photo" if self.of_photos else "image"
-        if self.count == 1:
-            return f"no interval: one {unit}"
-        return f"intervals from only {self.count} {unit}s" if 1 < self.count < FEW_UNITS else None
+        if not self.count:
+            return None
+        few = f"intervals from only {self.count} {unit}s" if self.count < FEW_UNITS else None
+        return no_interval(len(self.groups_N), self.count, unit) or few
 
 
 def mean_intervals(
@@ -51,14 +52,14 @@ def mean_intervals(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean of every column over the images that have a value, and the ends of its 95% interval: three (R,).
 
-    NaN entries are left out of their column; NaN where a column has none, and for the interval of a single unit.
+    NaN entries are left out of their column; NaN where a column has none, and for the interval of too few images.
     """
     there_NR = np.isfinite(values_NR)
     count_R = there_NR.sum(0)
     known_NR = np.where(there_NR, values_NR, 0.0)
     undefined = np.full(values_NR.shape[1], np.nan)
     mean_R = np.divide(known_NR.sum(0), count_R, out=undefined.copy(), where=count_R > 0)
-    if units.count < 2:
+    if no_interval(len(values_NR), units.count):
         return mean_R, undefined, undefined
     if there_NR.all():
         known_NR = np.concatenate([known_NR, np.ones((len(known_NR), 1))], axis=1)
@@ -70,7 +71,8 @@ def mean_intervals(
     low_R, high_R = percentile_interval(
         np.divide(total_DR, count_DR, out=np.full(total_DR.shape, np.nan), where=count_DR > 0)
     )
-    return mean_R, low_R, high_R
+    few_R = count_R < FEWEST_IMAGES
+    return mean_R, np.where(few_R, np.nan, low_R), np.where(few_R, np.nan, high_R)
 
 
 def interval_columns(

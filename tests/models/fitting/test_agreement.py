@@ -59,9 +59,12 @@ def test_crops_of_one_photo_are_resampled_together():
     assert naive[1] - naive[0] < 0.5 * (grouped[1] - grouped[0])
 
 
-def test_no_interval_from_one_group_or_constants():
-    assert agreement_with_intervals([1, 2, 3], [1, 2, 4], np.zeros(3, int), 100, seed=1).plcc_interval is None
-    constant = agreement_with_intervals([2, 2, 2], [1, 2, 4], np.arange(3), 100, seed=1)
+def test_no_interval_from_few_images_few_groups_or_constants():
+    x, y = np.arange(40.0), np.arange(40.0) ** 2
+    assert agreement_with_intervals(x, y, np.arange(40), 100, seed=1).plcc_interval is not None
+    assert agreement_with_intervals(x, y, np.arange(40) // 6, 100, seed=1).plcc_interval is None
+    assert agreement_with_intervals(x[:19], y[:19], np.arange(19), 100, seed=1).rmse_interval is None
+    constant = agreement_with_intervals(np.full(40, 2.0), y, np.arange(40), 100, seed=1)
     assert constant.plcc is None
     assert constant.plcc_interval is None
     assert constant.rmse_interval is not None

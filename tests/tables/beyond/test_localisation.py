@@ -105,12 +105,12 @@ def test_crops_of_few_photos_do_not_count_as_many_images():
     importance = importance_of(truth, 1)
     missed = np.arange(80) % 4 < 2
     importance[missed] = importance_of(truth, -1)[missed]
-    row = localise(rows_of(importance, photos=4), truth, GRID, resamples=400).to_pylist()[0]
+    row = localise(rows_of(importance, photos=8), truth, GRID, resamples=400).to_pylist()[0]
     assert row["most"] == 0.5
     assert row["most_low"] > row["chance"]
     assert row["most_photo_low"] < row["chance"]
     assert row["finds"] == verdict(row) == "neither"
-    assert "4 photos this says little about others" in sentence(row)
+    assert "8 photos this says little about others" in sentence(row)
 
 
 def test_one_photo_is_no_evidence():
