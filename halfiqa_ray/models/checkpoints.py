@@ -19,6 +19,7 @@ from torch import Tensor
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import ModelSettings, Section, TrainSettings
+from halfiqa_ray.models import shipped
 from halfiqa_ray.models.base import MosScale, Preprocessing, QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.fitting.agreement import Agreement
@@ -104,12 +105,18 @@ def has_checkpoint(uri: str) -> bool:
 
 
 def read_record(uri: str) -> CheckpointRecord:
-    """Read ``model.json`` of the checkpoint folder ``uri``. Raises CheckpointError naming the file."""
-    file = storage.join(uri, RECORD)
+    """Read ``model.json`` of the checkpoint folder, or of the shipped model, ``uri``.
+
+    Raises CheckpointError naming the file, and the models that there are.
+    """
+    file = storage.join(shipped.resolve(uri), RECORD)
     try:
         return CheckpointRecord.model_validate(storage.read_json(file))
     except FileNotFoundError as error:
-        raise CheckpointError(f"no checkpoint in {uri}: {RECORD} is missing; train one with jobs/train.py") from error
+        raise CheckpointError(
+            f"no checkpoint in {uri}: {RECORD} is missing; train one with jobs/train.py, or take one that comes with "
+            f"the package: {', '.join(shipped.names()) or 'there is none'}"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -119,13 +126,15 @@ def read_record(uri: str) -> CheckpointRecord:
 def load_checkpoint(
     uri: str, device: str | torch.device = "cpu", planned_sha256: str | None = None
 ) -> tuple[QualityModel, CheckpointRecord]:
-    """The model of a checkpoint folder, in evaluation mode on ``device``, and its record. Reads no other weights.
+    """The model of a checkpoint folder, or the shipped one of that name, in evaluation mode on ``device``; its record.
+
+    Reads no other weights. They are float32 in memory, also where the file has half precision.
 
     Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, the
     weights do not belong to the record, or they are others than ``planned_sha256``.
     """
     record = read_record(uri)
-    file = storage.join(uri, WEIGHTS)
+    file = storage.join(shipped.resolve(uri), WEIGHTS)
     if planned_sha256 not in (None, record.weights_sha256):
         raise CheckpointError(
             f"{file} was replaced while the job ran: it was planned with weights of SHA-256 {planned_sha256}, and now "

@@ -55,6 +55,19 @@ class EpochReport:
     finished: float  # when, in seconds since 1970
 
 
+@dataclass(frozen=True)
+class EpochProgress:
+    """How far an epoch is."""
+
+    stage: str
+    epoch: int  # of the stage, from 1
+    stage_epochs: int
+    images: int  # trained on in this epoch so far, all workers
+    of_images: int
+    images_per_second: float  # in this epoch so far, all workers
+    epochs_left: int  # after this one, at most, in all stages
+
+
 def predict(model: QualityModel, pixels: Pixels, places: NDArray[np.int64], batch_size: int) -> NDArray[np.float64]:
     """Scores (N,) in native MOS units, float32 passes in evaluation mode; the model is left in it.
 
@@ -82,7 +95,8 @@ class Fit:
     With several workers, each has its ``rank`` of ``world``, ``wrap`` makes the model average gradients (it is called
     at the start of every stage, since stages differ in what they train), and ``add_up`` sums a tensor over the workers
     in place. BatchNorm then takes its statistics from each worker's own share of a step, unless it is frozen or
-    synchronised. Raises ValueError for settings that fit no run, and when a split is too small.
+    synchronised. ``tell`` is called after every step. Raises ValueError for settings that fit no run, and when a split
+    is too small.
     """
 
     def __init__(
@@ -97,6 +111,7 @@ class Fit:
         rank: int = 0,
         world: int = 1,
         add_up: Callable[[Tensor], object] = lambda tensor: None,
+        tell: Callable[[EpochProgress], object] = lambda progress: None,
     ) -> None:
         if len(train) < 1 or len(validation) < 2:
             raise ValueError(
@@ -105,7 +120,7 @@ class Fit:
             )
         self.model, self.settings, self.seed = model, settings, seed
         self.train, self.validation, self.pixels = train, validation, pixels
-        self.wrap, self.rank, self.world, self.add_up = wrap, rank, world, add_up
+        self.wrap, self.rank, self.world, self.add_up, self.tell = wrap, rank, world, add_up, tell
         self.device = next(model.parameters()).device
         self.precision = precision_on(settings.precision, self.device)
         self.stages = stages(settings)
@@ -190,6 +205,7 @@ class Fit:
         for step, photos in enumerate(self.pixels.batches([self.train.places[chosen] for chosen in plan])):
             rate = learning_rate(stage.settings, self.epoch * len(plan) + step, len(plan))
             losses += self._step(step, plan[step], photos, rate, total_epoch)
+            self._tell(stage, (step + 1) * plan.shape[1], plan.size, time.perf_counter() - started)
         self.add_up(losses)
         self._share_statistics()
         trained = time.perf_counter()
@@ -215,9 +231,7 @@ class Fit:
             best=self._is_best(found.plcc),
             images_per_second=plan.size * self.world / (trained - started),
             seconds=time.perf_counter() - started,
-            epochs_left=stage.settings.epochs
-            - self.epoch
-            + sum(later.settings.epochs for later in self.stages[self.stage + 1 :]),
+            epochs_left=self._epochs_after(self.epoch),
             finished=time.time(),
         )
         self.history.append(report)
@@ -226,6 +240,24 @@ class Fit:
             self.best_report = report
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
         return report
+
+    def _epochs_after(self, epoch: int) -> int:
+        """At most so many epochs after the first ``epoch`` of this stage, in all stages."""
+        return sum(stage.settings.epochs for stage in self.stages[self.stage :]) - epoch
+
+    def _tell(self, stage: Stage, done: int, images: int, seconds: float) -> None:
+        """``done`` of ``images`` images of this worker's share of the epoch took ``seconds``."""
+        self.tell(
+            EpochProgress(
+                stage=stage.name,
+                epoch=self.epoch + 1,
+                stage_epochs=stage.settings.epochs,
+                images=done * self.world,
+                of_images=images * self.world,
+                images_per_second=done * self.world / seconds,
+                epochs_left=self._epochs_after(self.epoch + 1),
+            )
+        )
 
     def _is_best(self, plcc: float | None) -> bool:
         if self.best_report is None:
