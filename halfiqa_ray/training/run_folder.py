@@ -16,7 +16,6 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import checkpoint_uri
 from halfiqa_ray.models.fitting.training import EpochReport
-from halfiqa_ray.runtime.progress import duration
 
 # Settings of the machine: a run may go on with other ones.
 MACHINE = frozenset(
@@ -110,19 +109,3 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
             yield from differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif before != now:
         yield f"{name}: {before} then, {now} now"
-
-
-def best_plcc(best: EpochReport | None) -> float:
-    """The validation PLCC of a fit's best epoch so far; -1, the lowest there is, where it has none."""
-    return -1.0 if best is None or best.plcc is None else best.plcc
-
-
-def describe(report: EpochReport) -> str:
-    """One line on an epoch, for a person; the time left is what it takes if no stage stops early."""
-    plcc, srcc = (" none" if value is None else f"{value:5.3f}" for value in (report.plcc, report.srcc))
-    left = f"at most {duration(report.seconds * report.epochs_left)} left" if report.epochs_left else "last epoch"
-    return (
-        f"{report.stage} {report.epoch:3d}/{report.stage_epochs}  loss {report.loss:.4f}  "
-        f"validation PLCC {plcc} SRCC {srcc}  {report.images_per_second:.1f} images/s  "
-        f"{left}{'  (best so far)' if report.best else ''}"
-    )
