@@ -18,7 +18,7 @@ from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.training import train
-from halfiqa_ray.training.train_run import RunFolder
+from halfiqa_ray.training.run_folder import RunFolder
 
 MODELS = ("triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa")
 SPLITS = {

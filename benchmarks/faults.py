@@ -39,7 +39,7 @@ from benchmarks.memory import descendants
 from benchmarks.printing import machine, run
 from benchmarks.small_experiment import ALONE, DATASET, FITTED, Rows, command
 from halfiqa_ray.models.checkpoints import checkpoint_uri, read_record
-from halfiqa_ray.training.train_run import RunFolder
+from halfiqa_ray.training.run_folder import RunFolder
 
 FAULTS = ("worker", "driver", "driver_twice", "node", "head")
 WAIT_SECONDS = 900  # for anything: beyond it a trial has failed

@@ -24,7 +24,7 @@ from benchmarks.printing import machine, run
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, parse
 from halfiqa_ray.models.checkpoints import read_record
-from halfiqa_ray.training.train_run import RunFolder
+from halfiqa_ray.training.run_folder import RunFolder
 
 
 def ours(title: bytes, since: float) -> list[int]:

@@ -32,7 +32,8 @@ from halfiqa_ray.models.fitting.optimisers import frozen_parameters
 from halfiqa_ray.models.fitting.training import predict
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.training import train
-from halfiqa_ray.training.train_run import RunFolder
+from halfiqa_ray.training.photos import mos_scale_of, photos_by_split, pixels_of
+from halfiqa_ray.training.run_folder import RunFolder
 
 
 def shortened(settings: Settings, folder: str, photos: int) -> Settings:
@@ -53,8 +54,8 @@ def bare(settings: Settings, threads: int) -> tuple[float, float]:
     """Images a second of a plain training loop, best of two epochs, and of plain inference."""
     torch.set_num_threads(threads)
     rows = manifest.read_manifest(settings.output, settings.data.dataset)
-    scale = train.mos_scale_of(rows, settings)
-    photos = train.photos_by_split(rows, scale)["train"]
+    scale = mos_scale_of(rows, settings)
+    photos = photos_by_split(rows, scale)["train"]
     model = build_model(settings.model, scale).train()
     if settings.train.freeze_batchnorm == "backbone":
         for module in model.backbone.modules():
@@ -63,7 +64,7 @@ def bare(settings: Settings, threads: int) -> tuple[float, float]:
     for parameter in frozen_parameters(model, settings.train.frozen):
         parameter.requires_grad_(False)
     standardise_target(model, photos.mos_N)
-    cache = train.pixels_of(settings, rows)
+    cache = pixels_of(settings, rows)
     size = settings.train.batch_size
     steps = [np.arange(start, start + size) for start in range(0, len(photos) // size * size, size)]
     loaded = [pixels for pixels, _ in cache.batches([photos.places[step] for step in steps])]

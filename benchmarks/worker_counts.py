@@ -20,7 +20,7 @@ from benchmarks.training_speed import shortened
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.training import train
-from halfiqa_ray.training.train_run import RunFolder
+from halfiqa_ray.training.run_folder import RunFolder
 
 
 def losses(settings: Settings, frozen: str, workers: int) -> list[float]:

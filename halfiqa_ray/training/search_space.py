@@ -18,7 +18,7 @@ from halfiqa_ray.config import ModelSettings, Settings, TrainSettings, fingerpri
 from halfiqa_ray.models.base import MosScale
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.fitting.schedule import derived_seed, stages
-from halfiqa_ray.training.train_run import MACHINE
+from halfiqa_ray.training.run_folder import MACHINE
 
 RANGES = ("uniform", "log_uniform", "integer")
 KINDS = ("choice", *RANGES)

@@ -14,7 +14,7 @@ from tests.training.test_train import make_data
 SCRIPT = """
 import sys, torch
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines import train
+from halfiqa_ray.training import train
 from tests.models.fitting.test_training import NONE
 from tests.training.test_train import settings_for
 from pathlib import Path

@@ -41,7 +41,7 @@ DASHBOARD = """
 import json, os, urllib.error, urllib.request
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.session import DASHBOARD_ADDRESS, ray_session
-from halfiqa_ray.pipelines.tune import check_dashboard
+from halfiqa_ray.training.tune import check_dashboard
 
 with ray_session(Settings(), dashboard=True):
     check_dashboard()

@@ -21,8 +21,8 @@ from halfiqa_ray.data import manifest
 from halfiqa_ray.data.photos.images import open_photo, resize
 from halfiqa_ray.models.checkpoints import load_checkpoint, predictions_uri, read_record
 from halfiqa_ray.models.fitting.training import TrainingError
-from halfiqa_ray.training import train
-from halfiqa_ray.training.train_run import RunFolder, RunNameTaken, differences
+from halfiqa_ray.training import train, workers
+from halfiqa_ray.training.run_folder import RunFolder, RunNameTaken, differences
 from tests.models.fitting.test_training import NONE, TIMES
 from tests.models.small import model_settings, train_settings
 
@@ -245,21 +245,21 @@ def test_threads_of_training_workers_sleep_while_they_wait(cluster, data, monkey
     def look(config):
         told.write_text(os.environ.get("OMP_WAIT_POLICY", "not set"))
 
-    monkeypatch.setattr(train, "worker", look)
+    monkeypatch.setattr(workers, "worker", look)
     settings = settings_for(data)
-    train.fit_on_workers(settings, RunFolder.of(settings), str(data / "errors"))
+    workers.fit_on_workers(settings, RunFolder.of(settings), str(data / "errors"))
     assert told.read_text() == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def test_lack_of_memory_says_which_setting_to_lower():
     settings = Settings(train=train_settings(gpu=True, batch_size=64))
     for error in (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()):
-        told = str(train.out_of_memory(settings, error))
+        told = str(workers.out_of_memory(settings, error))
         assert "lower train.batch_size (now 64) or model.height and model.width (now 768 x 1024)" in told
         assert "train.precision to bfloat16" in told
     cpu = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")
-    assert "train.cache_bytes" in str(train.out_of_memory(Settings(), cpu))
-    assert train.out_of_memory(settings, RuntimeError("shape mismatch")) is None
+    assert "train.cache_bytes" in str(workers.out_of_memory(Settings(), cpu))
+    assert workers.out_of_memory(settings, RuntimeError("shape mismatch")) is None
 
 
 @pytest.mark.slow
@@ -267,12 +267,12 @@ def test_one_and_two_workers_have_the_same_loss_curve(cluster, data):
     """Equal global batches, BatchNorm standing still, no dropout, float32; with live BatchNorm the curves part."""
     curves = {}
     for frozen in ("all", "none"):
-        for workers in (1, 2):
-            settings = settings_for(data, freeze_batchnorm=frozen, workers=workers, patience=9)
+        for count in (1, 2):
+            settings = settings_for(data, freeze_batchnorm=frozen, workers=count, patience=9)
             still = settings.model.model_copy(update={"triq": settings.model.triq.model_copy(update={"dropout": 0.0})})
-            named = settings.train.model_copy(update={"run": f"{frozen}-{workers}"})
+            named = settings.train.model_copy(update={"run": f"{frozen}-{count}"})
             settings = settings.model_copy(update={"train": named, "model": still})
             train.run(settings)
-            curves[frozen, workers] = [report.loss for report in RunFolder.of(settings).history()]
+            curves[frozen, count] = [report.loss for report in RunFolder.of(settings).history()]
     np.testing.assert_allclose(curves["all", 1], curves["all", 2], rtol=1e-4)
     assert np.abs(np.array(curves["none", 1]) - curves["none", 2]).max() > 1e-3

@@ -22,10 +22,10 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import TuneSettings, parse
 from halfiqa_ray.models.fitting.training import EpochReport, TrainingError
 from halfiqa_ray.runtime.capacity import Capacity
-from halfiqa_ray.training import tune
+from halfiqa_ray.training import search, tune
+from halfiqa_ray.training.run_folder import MACHINE, RunFolder, RunNameTaken
+from halfiqa_ray.training.search_folder import Ended, TuneFolder, best_of, best_report, best_yaml, trials_table
 from halfiqa_ray.training.search_space import SearchSpaceError, Trial, with_values
-from halfiqa_ray.training.train_run import MACHINE, RunFolder, RunNameTaken
-from halfiqa_ray.training.tune_run import Ended, TuneFolder, best_of, best_report, best_yaml, trials_table
 from tests.training.test_train import SPLIT_HASH, SPLITS, make_data, settings_for, strip
 
 ROOT = Path(__file__).parents[2]
@@ -169,7 +169,7 @@ def test_a_resumed_scheduler_decides_as_one_that_saw_everything():
     }
     parts = {number: history(*values) for number, values in plccs.items()}
     before, started = {n: parts[n] for n in (1, 2, 3, 4)}, {5: parts[5][:2]}
-    resumed = tune.Halving(4, 1, 2, before, started)
+    resumed = search.Halving(4, 1, 2, before, started)
     lived = ASHAScheduler("epoch", "best_plcc", "max", 4, 1, 2, stop_last_trials=False)
 
     def decisions(scheduler, number, epochs):
@@ -188,7 +188,7 @@ def test_a_resumed_scheduler_decides_as_one_that_saw_everything():
     found = decisions(resumed, 6, (1, 2, 3, 4))
     assert found == decisions(lived, 6, (1, 2, 3, 4))
     assert found[0] == "STOP"  # 0.3 is below the better half at epoch 1: a scheduler that forgot would go on
-    forgot = tune.Halving(4, 1, 2, {}, {})
+    forgot = search.Halving(4, 1, 2, {}, {})
     forgot.on_trial_add(None, stand_in(6))
     assert decisions(forgot, 6, (1,)) == ["CONTINUE"]
 
@@ -201,8 +201,8 @@ def test_how_a_trial_ended_is_written_down(state, tmp_path, capsys):
     if state == "failed":
         where.write_failure("the loss became nan")
     if state == "finished":
-        storage.write_text(storage.join(where.state, tune.FINISHED), "")
-    follow = tune.Follow(folder, [Trial(3, {RATE: 1e-3, "model.options.list": [1]})], [], seconds=0)
+        storage.write_text(storage.join(where.state, search.FINISHED), "")
+    follow = search.Follow(folder, [Trial(3, {RATE: 1e-3, "model.options.list": [1]})], [], seconds=0)
     follow.on_trial_result(1, [], stand_in(3), {"epoch": 2, "best_plcc": 0.3})
     assert folder.decided(3) == history(0.1, 0.3, 0.9)[:2]
     assert "running: trial 3 epoch 2 (PLCC 0.300); 0 of 1 trials ended" in capsys.readouterr().out
@@ -225,12 +225,12 @@ def test_workers_that_died_once_too_often_end_their_trial_and_are_not_started_ag
     def die(*_, **__):
         raise TrainingError("workers died (after 3 restarts)")
 
-    monkeypatch.setattr(tune, "fit_on_workers", die)
-    monkeypatch.setattr(tune, "TuneReportCallback", lambda: None)
+    monkeypatch.setattr(search, "fit_on_workers", die)
+    monkeypatch.setattr(search, "TuneReportCallback", lambda: None)
     folder = TuneFolder(str(tmp_path / "search"))
     planned = {3: search_settings(tmp_path).model_dump(mode="json")}
-    tune.trial({"number": 3}, planned, folder.uri, str(tmp_path / "errors"))
-    tune.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0).on_trial_complete(1, [], stand_in(3))
+    search.trial({"number": 3}, planned, folder.uri, str(tmp_path / "errors"))
+    search.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0).on_trial_complete(1, [], stand_in(3))
     (ended,) = folder.ended([3])
     assert (ended.state, ended.reason) == ("failed", "workers died (after 3 restarts)")
 
@@ -272,7 +272,7 @@ def test_a_trial_whose_process_is_killed_goes_on(tmp_path):
 
 def test_a_trial_whose_process_died_once_too_often_has_failed(tmp_path):
     folder = TuneFolder(str(tmp_path / "search"))
-    follow = tune.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0)
+    follow = search.Follow(folder, [Trial(3, {RATE: 1e-3})], [], seconds=0)
     broken = stand_in(3)
     broken.get_pickled_error = lambda: RuntimeError("first\nthe actor died")
     follow.on_trial_error(1, [], broken)

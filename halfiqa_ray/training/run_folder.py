@@ -15,8 +15,7 @@ from typing import Any
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import checkpoint_uri
-from halfiqa_ray.models.fitting.training import EpochReport
-from halfiqa_ray.runtime.progress import duration
+from halfiqa_ray.models.fitting.training import EpochProgress, EpochReport
 
 # Settings of the machine: a run may go on with other ones.
 MACHINE = frozenset(
@@ -68,6 +67,14 @@ class RunFolder:
         file = storage.join(self.uri, "history.json")
         return [EpochReport(**report) for report in storage.read_json(file)] if storage.exists(file) else []
 
+    def write_progress(self, progress: EpochProgress) -> None:
+        """Publish how far the epoch under way is."""
+        storage.write_json(self._progress, asdict(progress))
+
+    def progress(self) -> EpochProgress | None:
+        """How far the epoch under way was when that was last published."""
+        return EpochProgress(**storage.read_json(self._progress)) if storage.exists(self._progress) else None
+
     def write_failure(self, message: str) -> None:
         """Say that the run cannot go on, so that restarted workers do not try again."""
         storage.write_text(self._failure, message)
@@ -79,6 +86,10 @@ class RunFolder:
     def clear_failure(self) -> None:
         """Forget an earlier failure: a person has started the run again."""
         storage.delete(self._failure)
+
+    @property
+    def _progress(self) -> str:
+        return storage.join(self.state, "progress.json")
 
     @property
     def _failure(self) -> str:
@@ -110,19 +121,3 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
             yield from differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif before != now:
         yield f"{name}: {before} then, {now} now"
-
-
-def best_plcc(best: EpochReport | None) -> float:
-    """The validation PLCC of a fit's best epoch so far; -1, the lowest there is, where it has none."""
-    return -1.0 if best is None or best.plcc is None else best.plcc
-
-
-def describe(report: EpochReport) -> str:
-    """One line on an epoch, for a person; the time left is what it takes if no stage stops early."""
-    plcc, srcc = (" none" if value is None else f"{value:5.3f}" for value in (report.plcc, report.srcc))
-    left = f"at most {duration(report.seconds * report.epochs_left)} left" if report.epochs_left else "last epoch"
-    return (
-        f"{report.stage} {report.epoch:3d}/{report.stage_epochs}  loss {report.loss:.4f}  "
-        f"validation PLCC {plcc} SRCC {srcc}  {report.images_per_second:.1f} images/s  "
-        f"{left}{'  (best so far)' if report.best else ''}"
-    )

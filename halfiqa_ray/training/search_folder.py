@@ -21,8 +21,8 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.fitting.training import EpochReport
 from halfiqa_ray.tables.writing import NOTICE, aligned_table, markdown_table, number
+from halfiqa_ray.training.run_folder import MACHINE, RunFolder, claim
 from halfiqa_ray.training.search_space import Trial, with_values
-from halfiqa_ray.training.train_run import MACHINE, RunFolder, claim
 
 State = Literal["finished", "stopped", "failed"]
 
@@ -93,7 +93,7 @@ class TuneFolder:
         return RunFolder(storage.join(self.uri, "trials", f"{number:04d}"))
 
     def claim(self, settings: Settings, split_hash: str) -> None:
-        """Write down what this search is, or check that it is the same as before. Raises as `train_run.claim` does."""
+        """Write down what this search is, or check that it is the same as before. Raises as `run_folder.claim` does."""
         now = {
             "seed": settings.seed,
             "split_hash": split_hash,
