@@ -12,7 +12,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointError
 from halfiqa_ray.stages.keys import key_of_run
 from halfiqa_ray.tables import experiments
-from halfiqa_ray.tables.beyond import localisation_text
+from halfiqa_ray.tables.beyond import carry_over, localisation_text
 from halfiqa_ray.tables.beyond.localisation import COLUMNS, localise, read_truth
 from halfiqa_ray.tables.build import make_run_tables, write_run_tables
 from halfiqa_ray.tables.section2 import Resampling
@@ -39,7 +39,10 @@ def make_tables(settings: Settings, run_key: str | None = None) -> str:
     text = write_run_tables(settings.output, tables)
     found = experiments.make_experiments(settings.output, run, images, tables, settings.rank.rule, resampling, mapper)
     experiments.write_tables(settings.output, found)
-    return f"{text}\n\n{experiments.console(found)}"
+    across = carry_over.carry_over(settings.output, resampling)
+    carry_over.write(settings.output, across)
+    told = [text, experiments.console(found), *([carry_over.console(across)] if across.num_rows else [])]
+    return "\n\n".join(told)
 
 
 def make_explanations(settings: Settings, run_key: str) -> str:

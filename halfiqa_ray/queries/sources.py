@@ -101,7 +101,7 @@ SOURCES = (
 TABLES = {
     name.lower().removesuffix("_table"): columns
     for name, columns in vars(schema).items()
-    if isinstance(columns, pa.Schema) and {"dataset", "run", "synthetic"} <= {*columns.names}
+    if isinstance(columns, pa.Schema) and {"dataset", "synthetic"} <= {*columns.names}
 }
 GRID_BLOCKS = pa.schema(
     [

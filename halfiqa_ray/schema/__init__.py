@@ -22,6 +22,7 @@ from halfiqa_ray.schema.photos import (
 from halfiqa_ray.schema.tables import (
     AGREEMENT,
     AVERAGED_MEASURE,
+    CARRY_OVER,
     DATASET_IMPORTANCE,
     EXPLANATIONS_TABLE,
     INTERACTION,
@@ -42,6 +43,7 @@ from halfiqa_ray.schema.tables import (
 __all__ = [
     "AGREEMENT",
     "AVERAGED_MEASURE",
+    "CARRY_OVER",
     "DATASET_IMPORTANCE",
     "ERRORS",
     "EXPLANATIONS",

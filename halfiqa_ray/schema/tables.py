@@ -396,3 +396,21 @@ INTERACTION_DISTANCE = pa.schema(
         pa.field("synthetic", pa.bool_(), nullable=False),
     ]
 )
+
+
+# Every checkpoint's predictions for every data set with MOS, against MOS.
+CARRY_OVER = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),  # whose photos were predicted
+        pa.field("scope", pa.string(), nullable=False),  # their split, or all where there are no splits
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("training_run", pa.string(), nullable=False),
+        pa.field("trained_on", pa.string()),  # the data set that it learned from; null where that is not known
+        pa.field("photos_were", pa.string()),  # trained on, chosen by, held back, of another data set
+        pa.field("checkpoint_sha256", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # photos with MOS
+        *_with_interval("plcc"),
+        *_with_interval("srcc"),
+        pa.field("synthetic", pa.bool_(), nullable=False),
+    ]
+)

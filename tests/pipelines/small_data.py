@@ -37,7 +37,7 @@ def settings_of(output, rank=(), **sections):
         data={"dataset": "small"},
         rank=few | dict(rank),
         compute={"device": "cpu", "threads": 1, "actors": 1},
-        **{"measure": {"frequency": {"sample": 5}}} | sections,
+        **{"measure": {"frequency": {"whitening": "data_set", "sample": 5}}} | sections,
     )
 
 
