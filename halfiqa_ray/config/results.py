@@ -46,7 +46,9 @@ class ExperimentSettings(Section):
 
     data: tuple[str, ...] = Field(description="Files that describe the data set.")
     models: tuple[tuple[str, ...], ...] = Field(
-        description="For every model the files that describe it and its training; the first one scores the subsets."
+        (),
+        description="For every model the files that describe it and its training; the first one scores the subsets. "
+        "Without any, nothing is trained: rank.checkpoint and zero.models name the models.",
     )
 
 

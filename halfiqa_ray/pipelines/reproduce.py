@@ -2,7 +2,8 @@
 stream, tables, explanations; in the end the figures and the page.
 
 Each stage knows by itself what is done already and leaves it alone, so the same command goes on after a stop, and
-costs little when nothing has changed. A checkpoint that lies where a training run would put its own is taken as given.
+costs little when nothing has changed. A checkpoint that lies where a training run would put its own is taken as given;
+an experiment without models trains none, and takes those of ``rank.checkpoint`` and ``zero.models``.
 """
 
 from __future__ import annotations
@@ -35,15 +36,19 @@ def run(read: Callable[[Sequence[str]], Settings], arguments: Sequence[str]) -> 
 
     given = settings_of().reproduce
     experiments, at_once = given.experiments, given.at_once
-    if not experiments or not all(experiment.models for experiment in experiments):
-        raise ValueError(
-            "reproduce.experiments names no data set, or one without models; give a file of configs/experiments/"
-        )
     # Every mistake in any file shows before the first photo is opened.
     planned = [
-        (settings_of(*one.data, *one.models[0]), [settings_of(*one.data, *files) for files in one.models])
+        (
+            settings_of(*one.data, *(one.models[0] if one.models else ())),
+            [settings_of(*one.data, *files) for files in one.models],
+        )
         for one in experiments
     ]
+    if not planned or not all(models or base.rank.checkpoint for base, models in planned):
+        raise ValueError(
+            "reproduce.experiments names no data set, or one without models and without rank.checkpoint; give a file "
+            "of configs/experiments/"
+        )
     summary: list[str] = []
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
