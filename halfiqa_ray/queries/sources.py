@@ -39,6 +39,7 @@ class Source:
 
 FACTS = {
     "model": pa.string(),
+    "trained_on": pa.string(),  # the data set that the model learned from
     "rank_run": pa.string(),  # the rank run that it was made for
     "grid_rows": pa.int32(),
     "grid_columns": pa.int32(),
@@ -51,7 +52,7 @@ SOURCES = (
     Source(
         "rank",
         ("dataset", "run"),
-        ("model", *_OF_GRID),
+        ("model", "trained_on", *_OF_GRID),
         schema.rank(BLOCKS),
         ("image_id",),
         "a row a photo: the scores of all its block subsets, importance and halves by every rule",
@@ -67,7 +68,7 @@ SOURCES = (
     Source(
         "zeroed",
         ("dataset", "model", "run"),
-        ("rank_run", *_OF_GRID),
+        ("trained_on", "rank_run", *_OF_GRID),
         schema.ZEROED,
         ("image_id", "ranking", "zeroed_half", "zeroed_blocks"),
         "a row a photo, model, ranking and half: the score with that half of the pixels set to zero",
@@ -75,7 +76,7 @@ SOURCES = (
     Source(
         "explain",
         ("dataset", "model", "run"),
-        _OF_GRID,
+        ("trained_on", *_OF_GRID),
         schema.explain(BLOCKS),
         ("image_id", "method"),
         "a row a photo, model and method (grad_cam, lime): its mean in every block",
@@ -132,6 +133,7 @@ class Run:
         rank_key = self.metadata.get("rank_key")
         return {
             "model": self.metadata.get("model"),
+            "trained_on": self.metadata.get("trained_on"),
             "rank_run": rank_key and str(rank_key)[:8],
             "grid_rows": rows,
             "grid_columns": columns,

@@ -46,6 +46,10 @@ def _with_interval(name: str) -> list[pa.Field]:
     return [pa.field(name + end, pa.float64()) for end in ("", "_low", "_high")]
 
 
+# The data set that each model behind a table learned from, such as triq: biq2021.
+_LEARNED_FROM = pa.field("learned_from", pa.string())
+
+
 # PLCC with a half masked in the transformer: "trivial" and "important" say which half was masked.
 SECTION2 = pa.schema(
     [
@@ -79,6 +83,7 @@ SECTION2 = pa.schema(
         pa.field("kept_trivial_masked", pa.uint16()),  # kept blocks where one half serves all images
         pa.field("kept_important_masked", pa.uint16()),
         pa.field("note", pa.string()),  # why a number is missing, or how to read it
+        _LEARNED_FROM,
         pa.field("synthetic", pa.bool_(), nullable=False),
     ]
 )
@@ -125,6 +130,7 @@ _RESAMPLED = [
 
 
 _LAST = [
+    _LEARNED_FROM,
     pa.field("note", pa.string()),  # why a number is missing, or how to read it
     pa.field("synthetic", pa.bool_(), nullable=False),
 ]

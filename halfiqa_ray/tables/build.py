@@ -21,7 +21,7 @@ from halfiqa_ray.tables.stored.subset_statistics import (
     image_plcc_split,
     subset_statistics,
 )
-from halfiqa_ray.tables.writing import table_of, write_table
+from halfiqa_ray.tables.writing import table_of, with_learned_from, write_table
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ def make_run_tables(
     return RunTables(
         subset_statistics(run, statistics),
         dataset_importance(run, statistics),
-        _section2(run, images, picked, scores, statistics, rule, resampling, mapper),
+        with_learned_from(
+            _section2(run, images, picked, scores, statistics, rule, resampling, mapper),
+            {str(run.metadata.get("model")): run.metadata.get("trained_on")},
+        ),
     )
 
 

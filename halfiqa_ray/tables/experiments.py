@@ -35,7 +35,7 @@ from halfiqa_ray.tables.stored.scan import Mapper, in_process
 from halfiqa_ray.tables.stored.second_pass import scan_all
 from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls, without_explanations
 from halfiqa_ray.tables.table2 import MatchedRun, matched_run, table2, together
-from halfiqa_ray.tables.writing import write_table
+from halfiqa_ray.tables.writing import with_learned_from, write_table
 
 # How each table is told, in the order in which they are read.
 PAGES = {
@@ -75,12 +75,13 @@ def make_experiments(
     explained = read_explanations(output, run, images, models)
     ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
     others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
-    return {
+    tables = {
         **zeroing_tables(output, run, images, models, rule, resampling, mapper),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
         **table2_tables(ours, others, rule, resampling),
         **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper, explained),
     }
+    return _told(tables, run, models)
 
 
 def explanation_tables(
@@ -90,10 +91,22 @@ def explanation_tables(
     measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
     explained = read_explanations(output, run, images, models)
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
-    return {
+    tables = {
         **zeroing_tables(output, run, images, models, rule, resampling, mapper),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
+    }
+    return _told(tables, run, models)
+
+
+def _told(tables: Tables, run: Run, models: Sequence[Zeroed]) -> Tables:
+    """The tables with what the models behind them learned from: the one that ranks, and those that were zeroed."""
+    of_models = {model.model: model.trained_on for model in models}
+    ranks = {str(run.metadata.get("model")): run.metadata.get("trained_on")}
+    learned_from = {name: of_models.get(name) or ranks.get(name) for name in (ranks | of_models)}
+    return {
+        name: with_learned_from(table, learned_from) if "learned_from" in table.column_names else table
+        for name, table in tables.items()
     }
 
 

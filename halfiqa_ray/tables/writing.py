@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -56,6 +56,7 @@ class Page:
             chapter = list(rows)
             lines += ["", f"## {dataset}, run {run}", ""]
             lines += [f"**{NOTICE}**", ""] if any(row["synthetic"] for row in chapter) else []
+            lines += [line for said in _learned(chapter) for line in (said, "")]
             for scope, group in by_scope(chapter).items():
                 lines += [f"### {scope}", ""]
                 for part in self.section(group):
@@ -71,6 +72,7 @@ class Page:
         rows = table.to_pylist()
         lines = [f"{self.title} - {rows[0]['dataset']}, run {rows[0]['run']}"] if rows else [self.title]
         lines += [NOTICE] if any(row["synthetic"] for row in rows) else []
+        lines += _learned(rows)
         for part in self.brief(rows):
             if isinstance(part, Cells):
                 lines += ["", *([part.title] if part.title else []), aligned_table(part.header, part.rows)]
@@ -79,6 +81,18 @@ class Page:
         lines += ["", *self.legend] if self.legend else []
         hidden = [scope for scope in by_scope(rows) if scope not in main_scopes(rows)]
         return "\n".join(lines + ([f"Not shown here: {', '.join(hidden)} (the .md file has them)."] if hidden else []))
+
+
+def with_learned_from(table: pa.Table, learned_from: Mapping[str, str | None]) -> pa.Table:
+    """The table with the data set that each model (its name) behind it learned from, in every row; unknown ones too."""
+    said = ", ".join(f"{model}: {dataset or 'unknown'}" for model, dataset in learned_from.items())
+    place = table.schema.get_field_index("learned_from")
+    return table.set_column(place, table.schema.field(place), pa.array([said] * table.num_rows, pa.string()))
+
+
+def _learned(rows: Rows) -> list[str]:
+    said = {str(row["learned_from"]) for row in rows if row.get("learned_from")}
+    return [f"Models learned from: {'; '.join(sorted(said))}."] if said else []
 
 
 def by_scope(rows: Rows) -> dict[str, Rows]:

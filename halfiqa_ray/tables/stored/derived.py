@@ -56,6 +56,7 @@ class Zeroed:
     synthetic: bool = False
     note: str = ""
     important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
+    trained_on: str | None = None  # the data set that the model learned from
 
 
 def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured], str]:
@@ -154,8 +155,10 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
     single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
     unknown = len(set(ids.tolist()) - place.keys())
     note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
-    synthetic = bool(schema.metadata(storage.read_schema(files[0])).get("synthetic"))
-    return Zeroed(model, key, none_N, halves, np.abs(single_NK - none_N[:, None]), synthetic, note, important)
+    about = schema.metadata(storage.read_schema(files[0]))
+    change_NK = np.abs(single_NK - none_N[:, None])
+    synthetic, trained_on = bool(about.get("synthetic")), about.get("trained_on")
+    return Zeroed(model, key, none_N, halves, change_NK, synthetic, note, important, trained_on)
 
 
 def _measured(files: list[str], kind: str, run: Run, images: Images, job: str) -> list[Measured]:
