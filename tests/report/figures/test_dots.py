@@ -39,7 +39,7 @@ def test_every_dot_is_a_number_of_the_table(planted):
                 r[half + suffix] for r in wanted if r[half + suffix] is not None
             ]
         some = next(row for row in wanted if row["model"] == "triq" and row["default_rule"])
-        assert f"important {some['important' + suffix]:.3f} [" in drawn.alt
+        assert f"important {some['important' + suffix]:.3f}" in drawn.alt
     found = rows(output, "section2", "all")
     axis = section2(output, run).figure.axes[0]
     assert dots(axis, TRIVIAL, True) == [row["trivial"] for row in found if row["trivial"] is not None]

@@ -67,7 +67,7 @@ def test_a_model_without_levels_gets_another_rule_and_it_is_said(tmp_path):
         said = "level_plcc has no halves here; score_change is shown instead"
         assert said in figure.caption
         assert said in figure.figure.get_suptitle()
-        assert "no intervals: one source photo" in figure.caption
+        assert "no interval from fewer than 8 source photos" in figure.caption
         assert "nan" not in figure.alt
     assert f"score_change, {MOST}" in lines(sufficiency(str(tmp_path), run, "level_plcc").figure.axes[0])
 
