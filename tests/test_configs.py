@@ -68,3 +68,14 @@ def test_the_published_recipes_stages():
     assert (koncept.main.epochs, koncept.finetune.epochs, koncept.batch_size) == (40, 20, 16)
     triq = read("models/triq.yaml").train
     assert (triq.main.epochs, triq.finetune.learning_rate, triq.patience) == (120, 1e-6, 40)
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m != "swin_iqa"])
+def test_recipes_for_biq2021(model):
+    settings = read("data/biq2021.yaml", f"models/biq2021/{model}.yaml")
+    assert settings.model.name == model
+    assert (settings.data.dataset, settings.data.layout) == ("biq2021", "biq2021")
+    assert stages(settings.train)
+    text = (CONFIGS / f"models/biq2021/{model}.yaml").read_text()
+    for word in ("Command:", "Hardware:", "Expected:"):
+        assert word in text, word
