@@ -12,7 +12,7 @@ from tests.data.photo_files import jpeg, write_photos
 def test_every_photo_is_a_row(tmp_path):
     write_photos(tmp_path, "b.jpg", "a/c.PNG")
     (tmp_path / "zero.jpg").touch()
-    (tmp_path / "x.heic").touch()
+    (tmp_path / "x.jxl").touch()
     (tmp_path / "out.jpg").symlink_to("/etc/passwd")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
     (tmp_path / ".hidden.jpg").touch()
@@ -28,7 +28,7 @@ def test_every_photo_is_a_row(tmp_path):
         ("not_a_file", "pipe.jpg"),
     }
     assert listing.notes == [
-        "1 files are no photos by their extension: .heic 1",
+        "1 files are no photos that are read, by their extension: .jxl 1: export them as JPEG, PNG or TIFF",
         "1 files and folders are hidden (their name begins with a dot): left out",
     ]
 

@@ -20,12 +20,12 @@ def test_lists_photos_by_extension_below_every_folder(tmp_path):
     write_photos(tmp_path, "b.JPG", "a/c.png", "_DSC1.jpeg", "a/b/d.webp")
     write_photos(tmp_path, ".hidden.jpg", "a/._c.png", ".thumbnails/x.jpg")  # macOS and desktops leave these behind
     (tmp_path / "notes.txt").write_text("no photo")
-    (tmp_path / "movie.heic").touch()
+    (tmp_path / "movie.mov").touch()
     index = find_photos(str(tmp_path))
     assert list(index.photos) == ["_DSC1.jpeg", "a/b/d.webp", "a/c.png", "b.JPG"]
     assert index.photos["b.JPG"].bytes == (tmp_path / "b.JPG").stat().st_size
     assert index.photos["b.JPG"].modified == (tmp_path / "b.JPG").stat().st_mtime_ns
-    assert index.other == {".txt": 1, ".heic": 1}
+    assert index.other == {".txt": 1, ".mov": 1}
 
 
 def test_a_root_that_is_not_there(tmp_path):
