@@ -37,5 +37,8 @@ def read(settings: DataSettings) -> Listing:
     listing.notes += index.left_out()
     if not listing.rows and not listing.problems:
         found = "; ".join(listing.notes) or "it is empty"
-        raise DataError(f"there are no photos in data.root = {index.root}: {found}. Is data.root right?")
+        raise DataError(
+            f"there are no photos in data.root = {index.root}: {found}. A photo is known by its extension. Is "
+            "data.root right?"
+        )
     return listing

@@ -45,23 +45,30 @@ class ScoreList:
         return ["" if name.startswith("unnamed:") else name for name in found]  # as pandas calls them
 
     @cached_property
+    def _widest(self) -> int:
+        if self.written is not None:
+            return len(self.written)
+        return Counter(len(line.cells) for line in self.lines).most_common(1)[0][0]  # the first may be the odd one
+
+    @cached_property
     def columns(self) -> int:
         """How many cells each row should have: up to the last column with a name, else as many as most rows have."""
         if self.written is not None:
             return max((place + 1 for place, name in enumerate(self.keys) if name), default=0)
-        width = Counter(len(line.cells) for line in self.lines).most_common(1)[0][0]  # the first may be the odd one
+        width = self._widest
         while width > 1 and not any(cell.strip() for line in self.lines for cell in line.cells[width - 1 : width]):
             width -= 1
         return width
 
     def cells(self, line: Line) -> list[str]:
-        """A row's cells, as many as there are columns with empty ones at its end added or cut. Raises RowError."""
-        wide = max(self.columns, len(self.keys))
-        cells = line.cells
-        if len(cells) < self.columns or any(cell.strip() for cell in cells[wide:]):
-            shown = ",".join(cells)[:100]
-            raise RowError("bad_columns", f"{len(cells)} cells, expected {self.columns}: {shown!r}")
-        return cells[:wide] + [""] * (wide - len(cells))
+        """A row's cells, with empty ones for the columns without a name that it leaves out. Raises RowError.
+
+        A cell too many is never cut off, even an empty one: a decimal comma may have made it.
+        """
+        if not self.columns <= len(line.cells) <= self._widest:
+            shown = ",".join(line.cells)[:100]
+            raise RowError("bad_columns", f"{len(line.cells)} cells, expected {self.columns}: {shown!r}")
+        return line.cells + [""] * (self._widest - len(line.cells))
 
     def column(self, *names: str) -> int | None:
         """The place of the first of ``names`` that the header has. Raises DataError when several are called so."""

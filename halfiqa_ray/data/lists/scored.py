@@ -147,7 +147,8 @@ def _parse_all(scores: ScoreList, columns: Mapping[str, int], listing: Listing) 
             name = "".join(line.cells[columns["name"] : columns["name"] + 1]).strip()
             listing.problems.append(Problem(error.kind, f"{name}: {error}", scores.file, line.number))
     if not parsed:
-        first = f"; the first problem: {listing.problems[0]}" if listing.problems else ""
+        problem = listing.problems[0] if listing.problems else None
+        first = f"; the first problem: row {problem.row}: {problem.message}" if problem else ""
         raise DataError(f"{scores.file} has no usable row{first}")
     return parsed
 
