@@ -99,9 +99,11 @@ def is_pickle(data: bytes) -> bool:
     """Whether this is what Python's pickle writes; it is never opened, as that could run anything."""
     if data[:1] == b"\x80" and data[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return True
-    return (
-        data[:1] in (b"(", b"c") and data.rstrip().endswith(b".") and re.search(rb"\np\d+\n", data[:4096]) is not None
-    )
+    if not data.rstrip().endswith(b"."):
+        return False
+    if re.match(rb"[\](}c][^\n]{0,9}q\0", data):  # protocol 1
+        return True
+    return data[:1] in (b"(", b"c") and re.search(rb"\np\d+\n", data[:4096]) is not None
 
 
 def _words(brand: bytes) -> str:

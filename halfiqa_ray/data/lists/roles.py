@@ -47,7 +47,8 @@ def mos_place(settings: DataSettings, scores: ScoreList, has_votes: bool = False
     called = [place for place, found in enumerate(scores.keys) if found == "mos"]
     rivals = [place for place in range(len(scores.keys)) if place in called or _is_score(scores, place)]
     if not called:
-        hint = f"; set data.mos_column, if one of them is it: {scores.shown(rivals)}" if rivals else ""
+        of_numbers = [place for place, name in enumerate(scores.keys) if name and _is_of_numbers(scores, place)]
+        hint = f"; if it is one of these, name it in data.mos_column: {scores.shown(of_numbers)}" if of_numbers else ""
         raise DataError(f"{scores.file} has no column MOS; it has {scores.described()}{hint}")
     candidates = called if has_votes else rivals
     if len(candidates) > 1 and not _same(scores, candidates):
