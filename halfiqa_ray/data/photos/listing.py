@@ -132,7 +132,7 @@ class PhotoIndex:
         if pictures:
             advice = f": {HEIF_ADVICE}" if set(pictures) <= HEIF_SUFFIXES else ": export them as JPEG, PNG or TIFF"
             notes.append(
-                f"{pictures.total():,} files are no photos that are read, by their extension: {_most(pictures)}{advice}"
+                f"{pictures.total():,} files are no photos of a format that is read, by their extension: {_most(pictures)}{advice}"
             )
         if others := self.other - pictures:
             notes.append(f"{others.total():,} files are no photos by their extension: {_most(others)}")
@@ -205,7 +205,7 @@ def in_64_bits(nanoseconds: int) -> int:
 
 
 def _by_name(folders: Iterable[str]) -> Counter[str]:
-    return Counter(posixpath.basename(folder) for folder in folders)
+    return Counter(posixpath.basename(folder) for folder in sorted(folders))
 
 
 def _most(counted: Counter[str]) -> str:
