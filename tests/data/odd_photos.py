@@ -167,24 +167,18 @@ def xmp(orientation: int) -> bytes:
 def with_xmp(kind: str, orientation: int, exif: int | None = None) -> bytes:
     """`picture` as a file whose XMP, and whose EXIF where it has one, say how it was held."""
     options: dict[str, object] = {"quality": 100} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    text = xmp(orientation)
+    if kind == "TIFF":
+        return encoded(picture(), kind, tiffinfo={700: text} | ({} if exif is None else {ORIENTATION: exif}))
     if exif is not None:
         tags = Image.Exif()
         tags[ORIENTATION] = exif
         options["exif"] = tags
-    text = xmp(orientation)
-    if kind == "TIFF":
-        return encoded(picture(), kind, tiffinfo={700: text}, **options)
     if kind != "PNG":
         return encoded(picture(), kind, xmp=text, **options)
     data, body = encoded(picture(), kind, **options), b"XML:com.adobe.xmp" + bytes(5) + text
-    return (
-        data[:33]
-        + struct.pack(">I", len(body))
-        + b"iTXt"
-        + body
-        + struct.pack(">I", zlib.crc32(b"iTXt" + body))
-        + data[33:]
-    )
+    chunk = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
+    return data[:33] + chunk + data[33:]
 
 
 def pictures() -> dict[str, dict[str, bytes]]:

@@ -1,8 +1,10 @@
 """What a file is whose name says that it is a photo."""
 
-import struct
+import io
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from halfiqa_ray.data import content
 from halfiqa_ray.data.photos import decoding
@@ -45,11 +47,6 @@ def test_avif_by_any_brand_is_none(brands):
 
 
 def test_a_whole_heic_is_read_where_the_extra_is_installed(tmp_path):
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()
     y, x = np.mgrid[:64, :96]
@@ -89,7 +86,7 @@ def test_damaged_boxes_do_no_harm():
     for data in (
         b"\0\0\0\0ftyp",
         b"\xff\xff\xff\xffftypheic",
-        struct.pack(">I", 12) + b"ftypmif1",
+        b"\0\0\0\x0cftypmif1",
         iso_box(b"ftyp", b""),
     ):
         content.what(data)

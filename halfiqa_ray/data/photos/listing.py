@@ -132,7 +132,8 @@ class PhotoIndex:
         if pictures:
             advice = f": {HEIF_ADVICE}" if set(pictures) <= HEIF_SUFFIXES else ": export them as JPEG, PNG or TIFF"
             notes.append(
-                f"{pictures.total():,} files are no photos of a format that is read, by their extension: {_most(pictures)}{advice}"
+                f"{pictures.total():,} files are no photos of a format that is read, by their extension: "
+                f"{_most(pictures)}{advice}"
             )
         if others := self.other - pictures:
             notes.append(f"{others.total():,} files are no photos by their extension: {_most(others)}")

@@ -9,7 +9,7 @@ FULL = (np.add.outer(np.arange(480), np.arange(640)) % 251).astype(np.uint8)
 
 
 def directory(pixels, place, following=0, order="<", **more):
-    """A page of grey pixels that lie at ``place``. ``more``: subfile, children (a sub-directory), dng, compression ..."""
+    """A page of grey pixels that lie at ``place``. ``more``: subfile, children (a sub-directory), dng ..."""
     height, width = pixels.shape
     tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: place, 277: 1, 278: height, 279: pixels.size}
     numbers = {
@@ -28,7 +28,7 @@ def directory(pixels, place, following=0, order="<", **more):
 
 
 def tiff(first=SMALL, second=FULL, nested=True, order="<", **more):
-    """A TIFF of two pictures, the second in a sub-directory of the first, or on the next page; ``more``: of the first."""
+    """A TIFF of two pictures, the second in a sub-directory or on the next page; ``more``: tags of the first."""
     one_at, two_at, data_at = 8, 300, 600
     links = {"children": two_at} if nested else {}
     one = directory(first, data_at, 0 if nested else two_at, order, **links, **more)
