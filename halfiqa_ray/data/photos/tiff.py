@@ -48,9 +48,7 @@ def refusal(data: bytes) -> str | None:
         if (name := RAW_COMPRESSIONS.get(_one(page, COMPRESSION))) is not None:
             return f"{RAW} ({name}): {develop}"
     if _one(first, SUBFILE) & REDUCED or _one(first, OLD_SUBFILE) == OLD_REDUCED:
-        return (
-            f"its first page is a thumbnail ({_size(first)}), as it says: export the photo itself as JPEG, PNG or TIFF"
-        )
+        return f"its first page is a thumbnail ({_size(first)}), as it says: export the photo itself as JPEG or PNG"
     if _one(first, SUBFILE) & MASK:
         return "its first page is a mask of transparency: export the photo itself as JPEG, PNG or TIFF"
     largest = max(pages, key=_pixels)
