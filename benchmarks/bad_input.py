@@ -36,7 +36,12 @@ JOB_SECONDS = 1800  # a job that takes longer hangs
 PILLOW, RENAMED = "Pillow's test images", "Pillow's, all named .jpg"
 # As root every file can be read, unless the right to do so is given up.
 ORDINARY_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
-COUNTS = ("hidden", "no photos", "not followed")  # words of the lines in which prepare counts what it leaves out
+COUNTS = (
+    "hidden",
+    "no photos",
+    "not followed",
+    "left out",
+)  # words of the lines in which prepare counts what it leaves out
 
 
 def pillow_images(cache: Path) -> Path:
@@ -86,7 +91,10 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def by_kind(folder: Path, output: Path, counted: int) -> Iterator[str]:
-    """The table; raises when a file is lost, or other than ``counted`` files are neither photos nor errors."""
+    """The table; raises when a file is lost, or other than ``counted`` files are neither photos nor errors.
+
+    Files in folders that systems make, or jobs wrote, are counted by folder, by prepare; here by file.
+    """
     ranked, failed = rows_of(output / "rank"), rows_of(output / "errors")
     if lost := odd_photos.unaccounted(folder, {row["image_id"] for row in [*ranked, *failed]}):
         raise RuntimeError(f"{len(lost)} files are in no table: {lost[:10]}")
@@ -97,8 +105,8 @@ def by_kind(folder: Path, output: Path, counted: int) -> Iterator[str]:
         reasons = Counter(row["error"] for row in failed if row["image_id"].split("/")[0] == kind)
         good = sum(row["image_id"].split("/")[0] == kind for row in ranked)
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        others = sum(_counted(path.relative_to(folder)) for path in names)
-        counted -= others
+        others = sum(odd_photos.is_counted(path.relative_to(folder), folder) for path in names)
+        counted -= sum(_counted(path.relative_to(folder), folder) for path in names)
         yield f"| {kind} | {len(names)} | {good} | {said} | {others} | 0 | {decoding_seconds(names):.1f} |"
     if counted:
         raise RuntimeError(f"prepare counts {counted} more files than there are")
@@ -108,7 +116,7 @@ def decoding_seconds(names: Sequence[Path]) -> float:
     """Seconds to decode those that have a photo's name, one after the other, in a process of its own."""
     start = time.monotonic()
     for path in names:
-        if not _counted(Path(path.name)):
+        if path.suffix.lower() in odd_photos.SUFFIXES and not path.name.startswith("."):
             try:
                 read_photo(str(path), Bounds.of(DataSettings()), [(64, 96)])
             except ImageError:
@@ -116,9 +124,9 @@ def decoding_seconds(names: Sequence[Path]) -> float:
     return time.monotonic() - start
 
 
-def _counted(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return hidden or path.suffix.lower() not in odd_photos.SUFFIXES
+def _counted(path: Path, root: Path) -> bool:
+    """Whether prepare counts this file: one in a folder that is left out counts with its folder, under its name."""
+    return odd_photos.is_counted(path, root) and not odd_photos.in_a_left_out_folder(path, root)
 
 
 @contextmanager
@@ -173,7 +181,7 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         alone = ["--rank.zero", "false", "--rank.tables", "false"]
         ranked, _ = job("rank", *where, *grid, *alone, "--rank.checkpoint", checkpoint)
         notes = [line for line in said.splitlines() if any(words in line for words in COUNTS)]
-        counted = sum(int(line.split()[0].replace(",", "")) for line in notes if "files" in line)
+        counted = sum(int(line.split()[0].replace(",", "")) for line in notes if " files " in line)
         lines += by_kind(folder, Path(output), counted)
         lines += ["", f"prepare: exit code 0 in {prepared:.0f} s; rank, with measures: exit code 0 in {ranked:.0f} s."]
         lines += ["What prepare counts and leaves out:", "", "```"]

@@ -20,6 +20,12 @@ class DataSettings(Section):
     scores: str | None = Field(
         None, description="Score list (path or URI); by default the official file's name is looked for below the root."
     )
+    name_column: str | None = Field(
+        None, description="Column of the score list that names the photos, where its header does not tell."
+    )
+    mos_column: str | None = Field(
+        None, description="Column of the score list that holds the MOS, where several could, or none is called MOS."
+    )
     mos_scale: tuple[float, float] | None = Field(
         None, description="Lowest and highest MOS of a pyiqa list without votes, [0, 100] when not set."
     )

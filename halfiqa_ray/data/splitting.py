@@ -77,7 +77,7 @@ def _published(data: DataSettings, beside: NameList | None) -> NameList | None:
     uri = data.split_file
     if uri is None or data.split not in ("auto", "file"):
         return beside if data.split in ("auto", "file") else None
-    published = name_list.read(score_list.read(uri), "split", "set")
+    published = name_list.read(score_list.read(uri, wanted=("split", "set")), "split", "set")
     if published is None:
         raise DataError(f"{uri} (data.split_file) has no column split: its header must be image_name,split")
     return published

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import socket
 import struct
 import zlib
@@ -11,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
+from halfiqa_ray.data.photos import left_out
+from halfiqa_ray.data.photos.decoding import HEIF_IS_READ
 from halfiqa_ray.data.photos.images import SUFFIXES
 from tests.data.photo_files import jpeg
+from tests.data.photos.tiff_files import tiff
 
 ORIENTATION = 0x0112
 NAMES = (
@@ -94,6 +98,87 @@ def lab() -> bytes:
     """CIELAB, as a scanner's TIFF."""
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     return encoded(ImageCms.profileToProfile(picture(), *profiles, outputMode="LAB"), "TIFF")
+
+
+def iso_box(kind: bytes, body: bytes) -> bytes:
+    """A box of the ISO family of files."""
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def heif(major: bytes, *compatible: bytes) -> bytes:
+    """What says that it is HEIC, AVIF or such, and holds nothing that decodes."""
+    meta = iso_box(b"meta", bytes(4) + iso_box(b"hdlr", bytes(8) + b"pict" + bytes(13)))
+    return iso_box(b"ftyp", major + bytes(4) + b"".join(compatible)) + meta + iso_box(b"mdat", bytes(range(256)) * 20)
+
+
+# Of the files of `others`: the kind of error, and what its text says.
+WORDS = {
+    "phone.jpg": ("not_a_photo" if not HEIF_IS_READ else "broken_photo", "HEIC/HEIF"),
+    "cr3.jpg": ("unsupported_photo", "Canon CR3"),
+    "cr2.jpg": ("unsupported_photo", "Canon CR2"),
+    "raf.jpg": ("unsupported_photo", "Fujifilm"),
+    "orf.tif": ("unsupported_photo", "Olympus"),
+    "nef.tif": ("unsupported_photo", "thumbnail"),
+    "dng.tif": ("unsupported_photo", "DNG"),
+    "jxl.jpg": ("not_a_photo", "JPEG XL"),
+    "bare-jxl.jpg": ("not_a_photo", "JPEG XL"),
+    "movie.jpg": ("not_a_photo", "a video"),
+    "photoshop.jpg": ("not_a_photo", "Photoshop"),
+    "svg.png": ("not_a_photo", "SVG"),
+    "page.jpg": ("not_a_photo", "a web page"),
+    "lfs.jpg": ("not_a_photo", "git lfs pull"),
+    "annex.jpg": ("not_a_photo", "git annex get"),
+    "dvc.jpg": ("not_a_photo", "dvc pull"),
+    "pickle.jpg": ("not_a_photo", "a Python pickle"),
+}
+
+
+def others() -> dict[str, bytes]:
+    """Photos' names on files of other kinds: of cameras, editors, downloads and version control."""
+    return {
+        "phone.jpg": heif(b"mif1", b"mif1", b"heic"),
+        "cr3.jpg": iso_box(b"ftyp", b"crx \0\0\0\1crx isom") + bytes(100),
+        "cr2.jpg": b"II*\0\x10\0\0\0CR\2\0" + bytes(100),
+        "raf.jpg": b"FUJIFILMCCD-RAW 0201" + bytes(100),
+        "orf.tif": b"IIRO\x08\0\0\0" + bytes(100),
+        "nef.tif": tiff(subfile=1),
+        "dng.tif": tiff(subfile=1, dng=0x0401),
+        "jxl.jpg": b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100),
+        "bare-jxl.jpg": b"\xff\x0a" + bytes(100),
+        "movie.jpg": iso_box(b"ftyp", b"isom\0\0\2\0isomiso2") + bytes(100),
+        "photoshop.jpg": b"8BPS\0\1" + bytes(100),
+        "svg.png": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+        "page.jpg": b"<!DOCTYPE html>\n<html>Too many requests</html>",
+        "lfs.jpg": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
+        "annex.jpg": b"/annex/objects/SHA256E-s12--00.jpg\n",
+        "dvc.jpg": b"outs:\n- md5: 00\n  path: a.jpg\n",
+        "pickle.jpg": pickle.dumps({"pixels": [0]}),
+    }
+
+
+def xmp(orientation: int) -> bytes:
+    """What an editor leaves that turned the pixels, and not the text."""
+    return (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        b'tiff:Orientation="%d"/></x:xmpmeta>' % orientation
+    )
+
+
+def with_xmp(kind: str, orientation: int, exif: int | None = None) -> bytes:
+    """`picture` as a file whose XMP, and whose EXIF where it has one, say how it was held."""
+    options: dict[str, object] = {"quality": 100} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    text = xmp(orientation)
+    if kind == "TIFF":
+        return encoded(picture(), kind, tiffinfo={700: text} | ({} if exif is None else {ORIENTATION: exif}))
+    if exif is not None:
+        tags = Image.Exif()
+        tags[ORIENTATION] = exif
+        options["exif"] = tags
+    if kind != "PNG":
+        return encoded(picture(), kind, xmp=text, **options)
+    data, body = encoded(picture(), kind, **options), b"XML:com.adobe.xmp" + bytes(5) + text
+    chunk = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
+    return data[:33] + chunk + data[33:]
 
 
 def pictures() -> dict[str, dict[str, bytes]]:
@@ -194,6 +279,31 @@ def pictures() -> dict[str, dict[str, bytes]]:
             "a.svg": b"<",
         },
         "hidden": {".hidden.jpg": whole["jpg"], ".thumbnails/x.jpg": whole["jpg"], "a/._mac.jpg": b"\0"},
+        "other kinds by a photo's name": others(),
+        "orientation in XMP": {
+            f"{n}.{kind.lower()}": with_xmp(kind, n) for n in (3, 6) for kind in ("JPEG", "PNG", "WEBP", "TIFF")
+        },
+        "folders of systems": {
+            f"{folder}/{name}": whole["jpg"]
+            for folder in (
+                "@eaDir",
+                "#recycle",
+                "$RECYCLE.BIN",
+                "lost+found",
+                "__MACOSX",
+                ".Trash-1000",
+                "a/@eaDir/b.jpg",
+            )
+            for name in ("x.jpg", "y.jpg")
+        },
+        "what a job wrote": {
+            "mine.jpg": whole["jpg"],
+            "figures/mine.jpg": whole["jpg"],  # no output: there is no manifest beside it
+            "out/manifest/dataset=a/manifest.parquet": b"PAR1",
+            "out/figures/halves/x.jpg": whole["jpg"],
+            "out/report/x.png": whole["png"],
+            "out/mine.jpg": whole["jpg"],
+        },
         "odd names": dict.fromkeys(NAMES, whole["jpg"]),
     }
 
@@ -305,18 +415,32 @@ def write_all(folder: Path, outside: Path, kinds: dict[str, dict[str, bytes]]) -
         make()
 
 
+def is_counted(path: Path, root: Path) -> bool:
+    """Whether a file below ``root`` is told of as one of many: hidden, no photo by its extension, or nobody's photo."""
+    if any(part.startswith(".") for part in path.parts) or path.suffix.lower() not in SUFFIXES:
+        return True
+    return in_a_left_out_folder(path, root)
+
+
+def in_a_left_out_folder(path: Path, root: Path) -> bool:
+    """Whether a system or a job made one of the folders that a file lies in."""
+    return any(
+        left_out.is_system(place.name)
+        or (place.name in left_out.OUTPUT_FOLDERS and left_out.is_output(str(root / place.parent)))
+        for place in path.parents
+    )
+
+
 def unaccounted(folder: Path, told: set[str]) -> list[str]:
     """The files below ``folder`` that must be in ``told``, by name or by a folder they are in, and are not.
 
-    All but those that are hidden or have no photo's extension, and links to folders, which are followed or told of.
+    All but those of `is_counted`, and links to folders, which are followed or told of.
     """
     missing = []
     for place, folders, files in os.walk(folder):
         for name in [*files, *(one for one in folders if (Path(place) / one).is_symlink())]:
             path = (Path(place) / name).relative_to(folder)
             said = {os.fsencode(str(each)).decode(errors="backslashreplace") for each in (path, *path.parents)}
-            hidden = any(part.startswith(".") for part in path.parts)
-            counted = hidden or path.suffix.lower() not in SUFFIXES
-            if not counted and not said & told:
+            if not is_counted(path, folder) and not said & told:
                 missing.append(str(path))
     return missing

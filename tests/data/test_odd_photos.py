@@ -6,10 +6,11 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data.lists.readers import read_listing
-from halfiqa_ray.data.photos.images import KINDS, Bounds, read_photo
+from halfiqa_ray.data.photos.images import KINDS, Bounds, decode, read_photo
 from halfiqa_ray.stages.decode import Decode
 from tests.data import odd_photos
 
@@ -25,6 +26,10 @@ GOOD = {
     "odd names": len(odd_photos.NAMES),
     "folders named as photos": 1,
     "symbolic links": 3,  # one file, by its name and by two links
+    "orientation in XMP": 8,
+    "folders of systems": 0,
+    "what a job wrote": 3,
+    "other kinds by a photo's name": 0,
     "hidden": 0,
     "not photos by extension": 0,
     "32 bits": 0,
@@ -59,6 +64,8 @@ def test_every_file_is_accounted_for(folder):
     assert not any("secret" in row["image_id"] or "passwd" in row["image_id"] for row in decoded)
     assert any("no photos by their extension" in note for note in listing.notes)
     assert any("hidden" in note for note in listing.notes)
+    assert any("folders that systems make are left out: @eaDir 2" in note for note in listing.notes)
+    assert any("folders that jobs wrote here are left out: " in note for note in listing.notes)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -67,3 +74,23 @@ def test_all_orientations_come_out_upright(orientation, kind, tmp_path):
     (tmp_path / "a").write_bytes(odd_photos.turned(orientation, kind))
     upright = np.asarray(odd_photos.picture())
     np.testing.assert_array_equal(read_photo(str(tmp_path / "a"), Bounds()).pixels[0], upright)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_xmp_turns_no_photo(orientation, kind):
+    upright = decode(odd_photos.with_xmp(kind, 1), 10**6)
+    np.testing.assert_array_equal(decode(odd_photos.with_xmp(kind, orientation), 10**6), upright)
+    np.testing.assert_array_equal(decode(odd_photos.with_xmp(kind, orientation, exif=1), 10**6), upright)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_exif_turns_a_photo_once_whatever_xmp_says(kind):
+    exif = Image.Exif()
+    exif[odd_photos.ORIENTATION] = 6
+    options = {"lossless": True} if kind == "WEBP" else {}
+    held = decode(odd_photos.encoded(odd_photos.picture(), kind, exif=exif, **options), 10**6)
+    assert held.shape == (64, 48, 3)
+    if kind != "AVIF":
+        turned = np.rot90(decode(odd_photos.with_xmp(kind, 1), 10**6), -1)
+        np.testing.assert_array_equal(decode(odd_photos.with_xmp(kind, 8, exif=6), 10**6), turned)

@@ -235,6 +235,15 @@ def test_a_folder_of_photos_has_no_split(tmp_path):
     assert read_manifest(str(tmp_path / "out"), "d").num_rows == 3
 
 
+def test_an_output_among_the_photos_is_never_read_as_photos(tmp_path):
+    root = write_photos(tmp_path / "photos", "a.jpg", "b/c.png")
+    for output in (root / "results", root):
+        assert prepare.run(settings(output, root, layout="folder")) == 0
+        write_photos(output, "figures/halves/x.jpg", "report/y.png")  # as later jobs do
+        assert prepare.run(settings(output, root, layout="folder")) == 0
+        assert read_manifest(str(output), "d")["image_id"].to_pylist() == ["a.jpg", "b/c.png"]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -16,7 +16,7 @@ from collections import defaultdict
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.lists import score_list, scored
+from halfiqa_ray.data.lists import roles, score_list, scored
 from halfiqa_ray.data.manifest import Listing, Scale
 from halfiqa_ray.data.photos.listing import PhotoIndex, find_photos
 from halfiqa_ray.data.problems import DataError, Problem
@@ -40,7 +40,7 @@ def read(settings: DataSettings) -> Listing:
     """
     photos = find_photos(settings.root)
     folder = settings.scores or settings.root
-    parts = {split: _read_list(photos, storage.join(folder, name)) for split, name in LISTS.items()}
+    parts = {split: _read_list(settings, photos, storage.join(folder, name)) for split, name in LISTS.items()}
     listing = Listing(
         photos.root,
         [],
@@ -68,9 +68,8 @@ def read(settings: DataSettings) -> Listing:
     return listing
 
 
-def _read_list(photos: PhotoIndex, uri: str) -> Listing:
-    scores = score_list.read(uri)
-    name, mos = scores.column(*score_list.NAME_COLUMNS), scores.column("mos")
-    if name is None or mos is None:
-        raise DataError(f"{scores.file} is no list of BIQ2021: it has no header with Image Name and MOS")
-    return scored.read_rows(scores, {"name": name, "mos": mos}, photos, FOLDERS, SCALE, NOTE)
+def _read_list(settings: DataSettings, photos: PhotoIndex, uri: str) -> Listing:
+    scores = score_list.read(uri, name_column=settings.name_column)
+    if scores.header is None:
+        raise DataError(f"{scores.file} is no list of BIQ2021: it has {scores.described()}")
+    return scored.read_rows(scores, roles.columns(settings, scores, {}), photos, FOLDERS, SCALE, NOTE)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data.manifest import Listing, Row
 from halfiqa_ray.data.photos.listing import find_photos
-from halfiqa_ray.data.problems import KINDS, Problem
+from halfiqa_ray.data.problems import KINDS, DataError, Problem
 
 
 def read(settings: DataSettings) -> Listing:
-    """Every photo below ``settings.root``, sub-folders included. Raises DataError when the root cannot be listed."""
+    """Every photo below ``settings.root``, sub-folders included. Raises DataError when the root cannot be listed,
+    or holds nothing of the kind."""
     index = find_photos(settings.root)
     listing = Listing(index.root, [], [], source_note="photos of your own")
     for path, photo in index.photos.items():
@@ -20,8 +21,12 @@ def read(settings: DataSettings) -> Listing:
         else:
             listing.rows.append(Row(path, index.uri(path), photo.bytes, photo.modified))
     unusable = (
-        ("leaves_root", index.leaving, f"a symbolic link that leads out of {index.root}: set data.root to its target"),
-        ("missing_photo", index.dangling, "a symbolic link to nothing"),
+        ("leaves_root", index.leaving, f"a symbolic link that leads out of {index.root}: {index.advice}"),
+        (
+            "missing_photo",
+            index.dangling,
+            "a symbolic link to nothing (of git-annex or DVC: run `git annex get` or `dvc pull` first)",
+        ),
         ("not_a_file", index.special, KINDS["not_a_file"]),
         ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),
         ("unreadable_folder", index.unreadable, "the folder may not be listed: its photos are left out"),
@@ -29,11 +34,11 @@ def read(settings: DataSettings) -> Listing:
     for kind, paths, message in unusable:
         for path in sorted(paths):
             listing.problems.append(Problem(kind, message, index.uri(path), None, path, index.uri(path)))
-    if index.other:
-        kinds = ", ".join(f"{suffix or 'no extension'} {count:,}" for suffix, count in index.other.most_common(8))
-        listing.notes.append(f"{index.other.total():,} files are no photos by their extension: {kinds}")
-    if index.hidden:
-        listing.notes.append(f"{index.hidden:,} files and folders are hidden (their name begins with a dot): left out")
-    if index.circles:
-        listing.notes.append(f"{index.circles:,} links lead to a folder that they lie in: not followed")
+    listing.notes += index.left_out()
+    if not listing.rows and not listing.problems:
+        found = "; ".join(listing.notes) or "it is empty"
+        raise DataError(
+            f"there are no photos in data.root = {index.root}: {found}. A photo is known by its extension. Is "
+            "data.root right?"
+        )
     return listing

@@ -13,9 +13,10 @@ three serves the whole list.
 from __future__ import annotations
 
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.lists import score_list, scored
+from halfiqa_ray.data.lists import roles, score_list, scored
+from halfiqa_ray.data.lists.numbers import looks_like_number
 from halfiqa_ray.data.manifest import Listing
-from halfiqa_ray.data.problems import DataError, RowError
+from halfiqa_ray.data.problems import DataError
 
 LISTS = (
     "koniq10k_scores_and_distributions.csv",
@@ -29,45 +30,41 @@ NOTE = (
     "Commons licences. See the terms of its authors."
 )
 HEADERLESS = {"name": 0, "c1": 1, "c2": 2, "c3": 3, "c4": 4, "c5": 5, "mos": 6}
-ROLES = {"total": ("c_total",), "mos": ("mos",), "std": ("sd",), "zscore": ("mos_zscore",)}
+ROLES = {"total": ("c_total",), "std": ("sd",), "zscore": ("mos_zscore",)}
 
 
 def read(settings: DataSettings) -> Listing:
     """KonIQ-10k below ``settings.root``. Raises DataError when its list is not there or is none of the three."""
-    scores = score_list.read(score_list.find(settings.scores, settings.root, LISTS))
+    scores = score_list.read(score_list.find(settings.scores, settings.root, LISTS), name_column=settings.name_column)
     if scores.header is None:
         columns = dict(HEADERLESS)
-        if not _is_headerless(scores):
+        if not _is_headerless(scores) or roles.are_named(settings):
             raise DataError(
                 f"{scores.file} is no KonIQ-10k score list: it has neither a header with image_name, c1..c5 and MOS "
-                "nor rows of name, five vote counts, MOS"
+                f"nor rows of name, five vote counts, MOS; it has {scores.described()}"
             )
     else:
-        columns = _columns(scores)
+        columns = _columns(settings, scores)
     return scored.read_split_rows(settings, scores, columns, FOLDERS, scored.LEVEL_SCALE, NOTE)
 
 
-def _columns(scores: score_list.ScoreList) -> dict[str, int]:
-    roles = {
-        "name": score_list.NAME_COLUMNS,
-        **{role: (role,) for role in scored.VOTE_ROLES},
-        **ROLES,
-    }
-    places = {role: scores.column(*names) for role, names in roles.items()}
+def _columns(settings: DataSettings, scores: score_list.ScoreList) -> dict[str, int]:
+    wanted = {**{role: (role,) for role in scored.VOTE_ROLES}, **ROLES}
+    places = {role: scores.column(*names) for role, names in wanted.items()}
+    places["name"] = roles.name_place(scores, settings.name_column)
+    if missing := [role for role in (*scored.VOTE_ROLES, "name") if places[role] is None]:
+        raise DataError(
+            f"{scores.file} lacks the columns {missing} of a KonIQ-10k score list; it has {scores.described()}"
+        )
     columns = {role: place for role, place in places.items() if place is not None}
-    if missing := [role for role in (*scored.VOTE_ROLES, "mos") if role not in columns]:
-        raise DataError(f"{scores.file} lacks the columns {missing} of a KonIQ-10k score list; it has {scores.header}")
+    columns["mos"] = roles.mos_place(settings, scores, has_votes=True)
+    if columns.get("zscore") == columns["mos"]:
+        del columns["zscore"]
     return columns
 
 
 def _is_headerless(scores: score_list.ScoreList) -> bool:
     """Whether the rows are a name, five numbers and a MOS (some of the first may be broken)."""
-    if scores.columns != len(HEADERLESS):
+    if scores.columns != len(HEADERLESS) or scores.begins_with_words:
         return False
-    for line in scores.lines[:20]:
-        try:
-            [score_list.number(cell, "") for cell in line.cells[1:]]
-        except RowError:
-            continue
-        return True
-    return False
+    return any(all(map(looks_like_number, line.cells[1 : len(HEADERLESS)])) for line in scores.lines[:20])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.lists import score_list, scored
+from halfiqa_ray.data.lists import roles, score_list, scored
 from halfiqa_ray.data.manifest import Listing
 from halfiqa_ray.data.problems import DataError
 
@@ -21,20 +21,11 @@ DEVIATIONS = ("std", "mos_std", "sd")
 def read(settings: DataSettings) -> Listing:
     """Photos below ``settings.root`` with the list's scores. Raises DataError when the list is not of this style."""
     usual = _lists(settings.root) if settings.scores is None else []
-    scores = score_list.read(score_list.find(settings.scores, settings.root, usual))
-    places = {
-        "name": scores.column(*score_list.NAME_COLUMNS),
-        "mos": scores.column("mos"),
-        "std": scores.column(*DEVIATIONS),
-        "total": scores.column("c_total"),
-        "zscore": scores.column("mos_zscore"),
-        **{role: scores.column(role) for role in scored.VOTE_ROLES},
-    }
-    columns = {role: place for role, place in places.items() if place is not None}
-    if "mos" not in columns or scores.header is None:
-        raise DataError(
-            f"{scores.file} has no header with img_name and mos; it begins {scores.header or scores.lines[0]}"
-        )
+    scores = score_list.read(score_list.find(settings.scores, settings.root, usual), name_column=settings.name_column)
+    if scores.header is None:
+        raise DataError(f"{scores.file} has no header with img_name and mos; it has {scores.described()}")
+    more = {"std": DEVIATIONS, "total": ("c_total",), "zscore": ("mos_zscore",)}
+    columns = roles.columns(settings, scores, more | {role: (role,) for role in scored.VOTE_ROLES})
     scale = settings.mos_scale or scored.ZSCORE_SCALE
     return scored.read_split_rows(settings, scores, columns, FOLDERS, scale, NOTE)
 

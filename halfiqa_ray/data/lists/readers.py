@@ -24,4 +24,6 @@ def read_listing(settings: DataSettings) -> Listing:
         raise DataError(f"data.mos_scale is for the pyiqa layout; {settings.layout} has a scale of its own")
     if settings.layout == "folder" and settings.scores is not None:
         raise DataError("data.layout is folder, which has no scores, but data.scores is set: choose another layout")
+    if settings.layout == "folder" and (named := settings.mos_column or settings.name_column):
+        raise DataError(f"data.layout is folder, which reads no list, but a column of one is set: {named}")
     return READERS[settings.layout](settings)

@@ -1,72 +1,149 @@
-"""Score lists as rows of text cells, each with its place in the file: CSV of any common delimiter, and xlsx."""
+"""Score lists as rows of text cells, each with its place in the file: delimited text, and xlsx."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
-import math
+import json
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import openpyxl
-
 from halfiqa_ray import storage
+from halfiqa_ray.data import content
+from halfiqa_ray.data.lists import delimited, workbook
+from halfiqa_ray.data.lists.cells import NAME_COLUMNS, Line, header_place, is_header, key, starts_with_picture
+from halfiqa_ray.data.lists.numbers import looks_like_number
+from halfiqa_ray.data.lists.numbers import number as number
 from halfiqa_ray.data.problems import DataError, RowError
 
-NAME_COLUMNS = ("image_name", "img_name", "image name", "imagename", "image", "name", "filename")
 MAXIMUM_BYTES = 2**30  # of a list, and of an xlsx when unpacked
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row: its number in the file (from 1) and its cells."""
-
-    number: int
-    cells: list[str]
+ADVICE = "write it as CSV or xlsx with the columns image_name and mos"
 
 
 @dataclass(frozen=True)
 class ScoreList:
-    """A list's cells. ``header``: lower-case column names, or None when the file begins with data."""
+    """A list's cells. ``written``: the header as it is written, or None when the file begins with data."""
 
     file: str
-    header: list[str] | None
+    written: list[str] | None
     lines: list[Line]
     sha256: str
+    notes: tuple[str, ...] = ()  # for the user: what was recognised and left out
+
+    @cached_property
+    def header(self) -> list[str] | None:
+        """The columns' names in lower case."""
+        return None if self.written is None else [cell.strip().lower() for cell in self.written]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The columns' names as they are compared (`cells.key`); "" where a column has none."""
+        found = [key(cell) for cell in self.written or ()]
+        return ["" if name.startswith("unnamed:") else name for name in found]  # as pandas calls them
+
+    @cached_property
+    def _widest(self) -> int:
+        if self.written is not None:
+            return len(self.written)
+        return Counter(len(line.cells) for line in self.lines).most_common(1)[0][0]  # the first may be the odd one
 
     @cached_property
     def columns(self) -> int:
-        """How many cells each row should have."""
-        if self.header is not None:
-            return len(self.header)
-        return Counter(len(line.cells) for line in self.lines).most_common(1)[0][0]  # the first may be the odd one
+        """How many cells each row should have: up to the last column with a name, else as many as most rows have."""
+        if self.written is not None:
+            return max((place + 1 for place, name in enumerate(self.keys) if name), default=0)
+        width = self._widest
+        while width > 1 and not any(cell.strip() for line in self.lines for cell in line.cells[width - 1 : width]):
+            width -= 1
+        return width
+
+    def cells(self, line: Line) -> list[str]:
+        """A row's cells, with empty ones for the columns without a name that it leaves out. Raises RowError.
+
+        A cell too many is never cut off, even an empty one: a decimal comma may have made it.
+        """
+        if not self.columns <= len(line.cells) <= self._widest:
+            shown = ",".join(line.cells)[:100]
+            raise RowError("bad_columns", f"{len(line.cells)} cells, expected {self.columns}: {shown!r}")
+        return line.cells + [""] * (self._widest - len(line.cells))
 
     def column(self, *names: str) -> int | None:
-        """The place of the first of ``names`` (lower case) that the header has."""
-        header = self.header or []
-        return next((header.index(name) for name in names if name in header), None)
+        """The place of the first of ``names`` that the header has. Raises DataError when several are called so."""
+        for name in names:
+            places = [place for place, found in enumerate(self.keys) if found == key(name)]
+            if len(places) > 1:
+                raise DataError(
+                    f"{self.file} has several columns called {name}: {self.shown(places)}; keep one of them"
+                )
+            if places:
+                return places[0]
+        return None
+
+    def named(self, name: str, setting: str) -> int:
+        """The place of a column that ``setting`` names, as it is written or compared. Raises DataError."""
+        written = [cell.strip() for cell in self.written or ()]
+        exact = [place for place, cell in enumerate(written) if cell == name.strip()]
+        fitting = exact or [place for place, found in enumerate(self.keys) if found and found == key(name)]
+        if len(fitting) != 1:
+            found = f"several columns called {name!r}" if fitting else f"no column {name!r}"
+            raise DataError(f"{self.file} has {found} ({setting}); it has {self.described()}")
+        return fitting[0]
+
+    def shown(self, places: Sequence[int]) -> str:
+        """Some columns' names as they are written, with their numbers from 1."""
+        return ", ".join(f"{(self.written or ())[place].strip()!r} (column {place + 1})" for place in places)
+
+    def described(self) -> str:
+        """The header as it is written, or that there is none and how the list begins, for messages."""
+        if self.written is not None:
+            return f"the columns {[cell.strip() for cell in self.written]}"
+        first = self.lines[0]
+        return (
+            f"no header that is understood (a column of names is called {', '.join(NAME_COLUMNS)}); row {first.number} "
+            f"is {first.cells[:8]}"
+        )
+
+    @property
+    def begins_with_words(self) -> bool:
+        """Whether a list without a header that is understood begins with one that is not: no photo and no number."""
+        cells = self.lines[0].cells
+        return self.written is None and not starts_with_picture(cells) and not any(map(looks_like_number, cells))
+
+    def is_second_header(self, line: Line) -> bool:
+        """Whether a row among the data names columns in another order than the header: of two lists in one file."""
+        return is_header(line.cells) and [key(cell) for cell in line.cells][: self.columns] != self.keys[: self.columns]
 
 
-def read(uri: str) -> ScoreList:
-    """Read a score list; an xlsx is known by its content. Raises DataError that names the file."""
+def read(uri: str, wanted: Sequence[str] = ("mos",), name_column: str | None = None) -> ScoreList:
+    """Read a list; what it is is known by its content. Raises DataError that names the file.
+
+    ``wanted``: columns that tell the sheet of a workbook; ``name_column``: what else the column of names may be called.
+    """
     try:
         data = storage.read_bytes(uri, MAXIMUM_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"there is no list {uri}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the list {uri}: {error}") from error
-    lines = _xlsx(uri, data) if data.startswith(b"PK\x03\x04") else _csv(uri, data)
+    names = () if name_column is None else (name_column,)
+    notes: list[str] = []
+    if _is_workbook(data):
+        lines, notes = workbook.lines_of(uri, data, MAXIMUM_BYTES, wanted, names)
+    else:
+        _refuse_others(uri, data)
+        lines, _ = delimited.lines_of(uri, data, names)
     if not lines:
         raise DataError(f"the list {uri} is empty")
-    first = [cell.strip().lower() for cell in lines[0].cells]
-    has_header = any(cell in NAME_COLUMNS for cell in first)
-    if has_header:
-        return ScoreList(uri, first, lines[1:], hashlib.sha256(data).hexdigest())
-    return ScoreList(uri, None, lines, hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    place = header_place(lines, names)
+    if place is None:
+        return ScoreList(uri, None, lines, digest, tuple(notes))
+    if place:
+        notes.append(f"rows {lines[0].number} to {lines[place - 1].number} of the list lie above its header: left out")
+    return ScoreList(uri, lines[place].cells, lines[place + 1 :], digest, tuple(notes))
 
 
 def find(setting: str | None, root: str, usual: Sequence[str]) -> str:
@@ -84,58 +161,39 @@ def find(setting: str | None, root: str, usual: Sequence[str]) -> str:
     raise DataError(f"no score list: looked for {', '.join(tried)}; set data.scores to the list, or data.root")
 
 
-def number(cell: str, what: str) -> float:
-    """A finite number. Raises RowError that says ``what`` it should have been."""
-    try:
-        value = float(cell.replace("_", "?"))  # Python would read 1_0 as 10
-    except ValueError:
-        raise RowError("bad_number", f"{what} is {cell.strip()!r}, not a number") from None
-    if not math.isfinite(value):
-        raise RowError("bad_number", f"{what} is {cell.strip()}, not a finite number")
-    return value
-
-
-def _csv(uri: str, data: bytes) -> list[Line]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{uri} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    lines, start = [], 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                lines.append(Line(start, cells))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{uri}, row {start}: not readable as CSV ({error})") from error
-    return lines
-
-
-def _xlsx(uri: str, data: bytes) -> list[Line]:
-    """The first sheet. Cells past the header's last are kept, so that a row too long shows."""
+def _is_workbook(data: bytes) -> bool:
+    """Whether it is an xlsx; a damaged ZIP may be one, and is told of as such."""
+    if not data.startswith(b"PK\x03\x04"):
+        return False
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAXIMUM_BYTES:
-                raise DataError(f"{uri} unpacks to more than {MAXIMUM_BYTES:,} bytes: not a score list")
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # some writers state a size that would cut the sheet off
-        lines = [Line(place, cells) for place, cells in enumerate(_cells(sheet.values), 1) if any(cells)]
-        book.close()
-    except DataError:
-        raise
-    except Exception as error:  # zipfile, XML and openpyxl raise many types on damaged files
-        raise DataError(f"{uri} is not a readable xlsx workbook: {error}") from error
-    width = len(lines[0].cells) if lines else 0
-    return [Line(line.number, line.cells + [""] * (width - len(line.cells))) for line in lines]
+            names = archive.namelist()
+    except Exception:  # zipfile raises many types on damaged files
+        return True
+    return "xl/workbook.xml" in names or any(name.startswith("xl/") and name.endswith(".xml") for name in names)
 
 
-def _cells(rows: Iterator[Sequence[object]]) -> Iterator[list[str]]:
-    for row in rows:
-        cells = ["" if value is None else str(value) for value in row]
-        while cells and not cells[-1].strip():  # rows come without, or with any number of, empty cells at their end
-            cells.pop()
-        yield cells
+def _refuse_others(uri: str, data: bytes) -> None:
+    """Raise DataError for what is known to be no delimited text."""
+    found = content.what(data)
+    if found == "a Python pickle":
+        raise DataError(f"{uri} is {found}: it is never opened, as that can run any program; {ADVICE}")
+    if found is not None:
+        raise DataError(f"{uri} is {found}, no list of scores" + ("" if "run `" in found else f": {ADVICE}"))
+    if _is_json(data):
+        raise DataError(f"{uri} is JSON, no list of scores: {ADVICE}")
+    if data.lstrip()[:1] == b"\x80" or uri.lower().endswith((".pkl", ".pickle", ".npy", ".mat", ".parquet")):
+        raise DataError(f"{uri} is no list of scores by its name: {ADVICE}")
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether the file is one JSON value, or one a line, that is an object or an array."""
+    text = data.strip()
+    if text[:1] not in (b"{", b"["):
+        return False
+    for part in (text, text.split(b"\n", 1)[0]):
+        try:
+            return isinstance(json.loads(part), dict | list)
+        except ValueError:
+            continue
+    return False

@@ -8,7 +8,7 @@ of his own: photos are the .jpg files of `TestImage/`, so names are matched with
 from __future__ import annotations
 
 from halfiqa_ray.config import DataSettings
-from halfiqa_ray.data.lists import score_list, scored
+from halfiqa_ray.data.lists import roles, score_list, scored
 from halfiqa_ray.data.manifest import Listing
 from halfiqa_ray.data.problems import DataError
 
@@ -21,18 +21,14 @@ DEVIATIONS = ("mos_std", "mos std", "std", "sd")
 
 def read(settings: DataSettings) -> Listing:
     """SPAQ below ``settings.root``. Raises DataError when its list is not there or has no names and MOS."""
-    scores = score_list.read(score_list.find(settings.scores, settings.root, LISTS))
+    scores = score_list.read(score_list.find(settings.scores, settings.root, LISTS), name_column=settings.name_column)
     if scores.header is None:
-        if scores.columns != 2:
-            raise DataError(f"{scores.file} is no SPAQ score list: neither a header with MOS nor rows of name,MOS")
+        if scores.columns != 2 or scores.begins_with_words or roles.are_named(settings):
+            raise DataError(
+                f"{scores.file} is no SPAQ score list: neither a header with Image name and MOS nor rows of name,MOS; "
+                f"it has {scores.described()}"
+            )
         columns = {"name": 0, "mos": 1}
     else:
-        places = {
-            "name": scores.column(*score_list.NAME_COLUMNS),
-            "mos": scores.column("mos"),
-            "std": scores.column(*DEVIATIONS),
-        }
-        columns = {role: place for role, place in places.items() if place is not None}
-        if "mos" not in columns:
-            raise DataError(f"{scores.file} has no column MOS; it has {scores.header}")
+        columns = roles.columns(settings, scores, {"std": DEVIATIONS})
     return scored.read_split_rows(settings, scores, columns, FOLDERS, scored.ZSCORE_SCALE, NOTE)

@@ -2,10 +2,14 @@
 
 What decoding means here:
 
-- the content decides the format, not the file's name; the formats are ``FORMATS``;
+- the content decides the format, not the file's name; the formats are ``FORMATS``, and HEIC/HEIF where the package
+  pillow-heif is installed (the extra `heif`);
 - the number of pixels is checked against the bound before any of them is decoded; then every pixel is decoded at
   full size (no reduced JPEG decoding: its result depends on the photo's size in steps of 1/2, 1/4, 1/8);
-- the EXIF orientation is applied; of an animation, or of a file of several pages, the first counts;
+- the EXIF orientation is applied, for TIFF that of its own tag, for AVIF and HEIF that of the container; what XMP says
+  of it is not (an editor that turned the pixels may have left it there): as browsers show photos;
+- of an animation, or of a file of several pages, the first counts; a TIFF whose first page is a thumbnail, and a
+  camera's raw file, are refused: what a decoder shows of them is not the photo;
 - transparent pixels are laid over white, as a page would show them; 16-bit values keep their high byte (so that 16-bit
   grey and 16-bit RGB agree); CMYK and YCbCr are converted by Pillow's plain formulas, CIELAB by LittleCMS to sRGB;
   embedded colour profiles are not applied; 32-bit integers and floats have no defined range and are refused.
@@ -13,6 +17,7 @@ What decoding means here:
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import warnings
@@ -23,12 +28,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from halfiqa_ray.data import content
+from halfiqa_ray.data.photos import tiff
+
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+HEIF_IS_READ = importlib.util.find_spec("pillow_heif") is not None
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+HEIF_ADVICE = "export it as JPEG" + (
+    "" if HEIF_IS_READ else ", or install pillow-heif (pip install 'halfiqa_ray[heif]')"
+)
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .avif .jp2 .ppm .pgm .pnm".split()  # noqa: SIM905
-)
+) | (HEIF_SUFFIXES if HEIF_IS_READ else frozenset())
+# Pictures by their extension, of formats that are not read: told of by name, as somebody means them as photos.
+OTHER_PICTURES = (
+    HEIF_SUFFIXES
+    | frozenset(
+        ".jxl .jxr .dng .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f .mrw .3fr .iiq .kdc .dcr "  # noqa: SIM905
+        ".erf .rwl .raw .psd .xcf .svg .eps .exr .hdr .bpg .ico .tga .j2k .jpx .pbm .dcm .fits .mat .npy .npz".split()
+    )
+) - SUFFIXES
 ORIENTATION_TAG = 0x0112
 
 # Pillow warns of pictures that our own bound below allows or is about to refuse, and of damage that raises below.
@@ -102,8 +123,9 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
         raise ImageError("empty_photo", "the file is empty")
     if Image.MAX_IMAGE_PIXELS is not None and maximum_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = maximum_pixels  # Pillow's own bound, for the whole process, must not be the lower one
+    formats = _formats(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             width, height = image.size
             if width * height > maximum_pixels:
                 raise ImageError(
@@ -111,17 +133,39 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
                     f"{width} x {height} = {width * height:,} pixels, more than the {maximum_pixels:,} allowed "
                     "(data.maximum_pixels)",
                 )
+            image.info.pop("xmp", None)  # loading a TIFF turns it, by XMP where its own tag is silent
             image.load()
-            # Asked for only now: loading a TIFF turns it and takes the tag away.
             return _turn(_to_rgb(image), _orientation(image))
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
+        if formats == ("HEIF",):
+            raise ImageError("broken_photo", f"it is {content.HEIF}, and does not decode: {HEIF_ADVICE}") from error
         raise ImageError("not_a_photo", f"not a picture in a format that is read (it begins {data[:8]!r})") from error
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", f"more than the {maximum_pixels:,} pixels allowed") from error
     except Exception as error:  # decoders raise many types on damaged bytes, and none of them is our bug
         raise ImageError("broken_photo", _plain(error)) from error
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """The formats to try. Raises ImageError for what is known not to be a photo, with what to do."""
+    found = content.what(data)
+    if found == content.HEIF:
+        if not HEIF_IS_READ:
+            raise ImageError("not_a_photo", f"it is {found}, whatever its name, which is not read: {HEIF_ADVICE}")
+        import pillow_heif  # an extra
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+        return ("HEIF",)
+    if found is not None and found.startswith(content.RAW):
+        raise ImageError("unsupported_photo", f"it is {found}: develop it, and export it as JPEG, PNG or TIFF")
+    if found is not None:
+        advice = "" if "run `" in found else ": export the photo as JPEG, PNG or TIFF"
+        raise ImageError("not_a_photo", f"it is {found}, no picture in a format that is read{advice}")
+    if (reason := tiff.refusal(data)) is not None:
+        raise ImageError("unsupported_photo", reason)
+    return FORMATS
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -149,8 +193,16 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
+    """What EXIF says, and nothing else: Pillow's own `getexif` asks XMP where EXIF is silent."""
+    if image.format == "TIFF":
+        return 1  # loading it has turned it
     try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
+        stored = image.info.get("exif")
+        if stored is None and (text := image.info.get("Raw profile type exif")) is not None:  # as ImageMagick writes it
+            stored = bytes.fromhex("".join(text.split("\n")[3:]))
+        exif = Image.Exif()
+        exif.load(stored or b"")
+        return int(exif.get(ORIENTATION_TAG, 1))
     except Exception:  # a broken EXIF block does not spoil the picture: viewers show it as it is stored
         return 1
 

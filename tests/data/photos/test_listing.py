@@ -2,6 +2,7 @@ import os
 import socket
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from halfiqa_ray import storage
@@ -20,12 +21,12 @@ def test_lists_photos_by_extension_below_every_folder(tmp_path):
     write_photos(tmp_path, "b.JPG", "a/c.png", "_DSC1.jpeg", "a/b/d.webp")
     write_photos(tmp_path, ".hidden.jpg", "a/._c.png", ".thumbnails/x.jpg")  # macOS and desktops leave these behind
     (tmp_path / "notes.txt").write_text("no photo")
-    (tmp_path / "movie.heic").touch()
+    (tmp_path / "movie.mov").touch()
     index = find_photos(str(tmp_path))
     assert list(index.photos) == ["_DSC1.jpeg", "a/b/d.webp", "a/c.png", "b.JPG"]
     assert index.photos["b.JPG"].bytes == (tmp_path / "b.JPG").stat().st_size
     assert index.photos["b.JPG"].modified == (tmp_path / "b.JPG").stat().st_mtime_ns
-    assert index.other == {".txt": 1, ".heic": 1}
+    assert index.other == {".txt": 1, ".mov": 1}
 
 
 def test_a_root_that_is_not_there(tmp_path):
@@ -138,6 +139,82 @@ def test_one_folder_serves_the_whole_list(tmp_path):
     assert index.choose_folder(folders, names) == ("512x384", ["1024x768", "512x384"])
     assert index.choose_folder(folders, ["a.jpg"])[0] == "1024x768"
     assert PhotoIndex("r", {}).choose_folder(folders, names) == ("1024x768", [])
+
+
+SYSTEM = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", ".Trash-1000", ".Trashes", "__MACOSX", "found.000")
+
+
+def test_folders_that_systems_make_are_left_out_and_counted_by_name(tmp_path):
+    write_photos(tmp_path, "a.jpg", "b/c.jpg", "recycle/d.jpg", "my lost+found/e.jpg", "@eaDir.jpg")
+    write_photos(tmp_path, *(f"{place}{name}/x/y.jpg" for name in SYSTEM for place in ("", "b/")))
+    index = find_photos(str(tmp_path))
+    assert set(index.photos) == {"a.jpg", "b/c.jpg", "recycle/d.jpg", "my lost+found/e.jpg", "@eaDir.jpg"}
+    assert index.system == dict.fromkeys(SYSTEM, 2)
+    assert index.hidden == 0
+    assert any(
+        "16 folders that systems make are left out: #recycle 2, $RECYCLE.BIN 2" in note for note in index.left_out()
+    )
+    assert find_photos(str(tmp_path / "@eaDir")).photos  # whoever names it means it
+
+
+OUTPUT = ("manifest/dataset=a/manifest.parquet", "figures/halves/x.jpg", "report/y.png", "rank/dataset=a/z.jpg")
+
+
+@pytest.mark.parametrize("place", ["", "results/", "deep/in/it/"])
+def test_what_a_job_wrote_is_never_read_as_photos(tmp_path, place):
+    write_photos(tmp_path, "a.jpg", "figures of mine/b.jpg", "other/figures/c.jpg")
+    before = list(find_photos(str(tmp_path)).photos)
+    write_photos(tmp_path, *(place + name for name in OUTPUT))
+    index = find_photos(str(tmp_path))
+    assert list(index.photos) == before == ["a.jpg", "figures of mine/b.jpg", "other/figures/c.jpg"]
+    assert index.written == {"manifest": 1, "figures": 1, "report": 1, "rank": 1}
+
+
+def test_an_object_store_leaves_out_the_same(bucket):
+    for name in (*OUTPUT, *(f"out/{name}" for name in OUTPUT), "a.jpg", "b/figures/c.jpg", "b/@eaDir/x/y.jpg"):
+        storage.write_bytes(f"{bucket}/set/{name}", jpeg())
+    index = find_photos(f"{bucket}/set")
+    assert list(index.photos) == ["a.jpg", "b/figures/c.jpg"]
+    assert index.system == {"@eaDir": 1}
+    assert index.written == {"manifest": 2, "figures": 2, "report": 2, "rank": 2}
+
+
+def write_linked(tmp_path, *names):
+    """Photos as DVC stores them: elsewhere, without extension, and a link in their place."""
+    write_photos(tmp_path / "cache", *(f"files/{number}/0a1b" for number in range(len(names))))
+    for number, name in enumerate(names):
+        path = tmp_path / "repo" / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(tmp_path / "cache" / "files" / str(number) / "0a1b")
+    return tmp_path / "repo" / "photos"
+
+
+def test_where_all_photos_are_links_out_of_the_root_one_sentence_says_so(tmp_path):
+    root = write_linked(tmp_path, "a.jpg", "b/c.jpg")
+    with pytest.raises(DataError, match=r"all 2 photos of data\.root = .* DVC, git-annex") as caught:
+        find_photos(str(root))
+    advised = str(caught.value).split("set data.root to ")[1].split(",")[0]
+    assert advised == str(tmp_path)
+    assert list(find_photos(advised).photos) == ["repo/photos/a.jpg", "repo/photos/b/c.jpg"]  # advice that works
+
+
+def test_advice_for_one_link_out_of_the_root_works_too(tmp_path):
+    root = write_linked(tmp_path, "a.jpg")
+    write_photos(root, "b.jpg")
+    index = find_photos(str(root))
+    assert list(index.photos) == ["b.jpg"]
+    assert str(tmp_path) in index.advice
+    with pytest.raises(RowError, match="set data.root to " + str(tmp_path)):
+        index.find("", "a.jpg")
+
+
+@pytest.mark.parametrize("seconds", [-1, -(2**31), 0, 9_246_182_400, 2**33])
+def test_dates_of_any_year(tmp_path, seconds):
+    path = write_photos(tmp_path, "a.jpg") / "a.jpg"
+    os.utime(path, (seconds, seconds))
+    [photo] = find_photos(str(tmp_path)).photos.values()
+    assert pa.array([photo.modified], pa.int64())[0].as_py() == photo.modified
+    assert (photo.modified - path.stat().st_mtime_ns) % 2**64 == 0
 
 
 def test_object_store_keys_mean_themselves(bucket):
