@@ -7,12 +7,16 @@ import os
 import platform
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def machine(device: torch.device | None = None, threads: int | None = None) -> str:
     """What it ran on."""
+    import torch  # not for those that measure what a process without it takes
+
     if device is not None and device.type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     names = [

@@ -9,7 +9,6 @@ and is asked three times (the files are in the page cache); times are medians, m
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -25,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from benchmarks.printing import machine, parser, publish
 from halfiqa_ray import schema, storage
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.queries.connection import connect
@@ -138,8 +138,6 @@ def in_process(way: str, output: str, query: str) -> dict[str, float]:
 
 def report(rows: int) -> Iterable[str]:
     """All cases, as Markdown."""
-    from benchmarks.printing import machine
-
     with tempfile.TemporaryDirectory() as output:
         size = write(output, rows)
         yield (
@@ -179,8 +177,7 @@ def share(output: str) -> float:
 
 def main() -> None:
     """Measure, print, and write if asked."""
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_argument("--output", type=Path, help="Markdown file to write")
+    command = parser(__doc__)
     command.add_argument("--rows", type=int, default=20_000)
     command.add_argument("--case", choices=("views", "dataset"), help="one case only, its result as JSON")
     command.add_argument("--folder", help="of that case")
@@ -189,8 +186,6 @@ def main() -> None:
     if options.case:
         print(json.dumps(case(options.case, options.folder, options.query)))
         return
-    from benchmarks.printing import publish  # imports torch, which a case does without
-
     publish(report(options.rows), options.output)
 
 

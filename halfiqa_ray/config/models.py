@@ -101,6 +101,16 @@ class ModelSettings(Section):
     swin_iqa: SwinIqaSettings = Field(SwinIqaSettings(), description="Swin-IQA's channel attention.")
     options: dict[str, Any] = Field({}, description="Settings of a model of your own, checked by its file.")
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Input height and width."""
+        return self.height, self.width
+
+    @property
+    def levels(self) -> bool:
+        """Whether the distribution over the five levels is predicted."""
+        return self.output == "levels"
+
 
 class PublishedSettings(Section):
     """Weights that others trained and published (jobs/import_checkpoint.py)."""

@@ -135,13 +135,12 @@ class Aihiqnet(QualityModel):
 
 def build(settings: ModelSettings, mos_scale: MosScale) -> Aihiqnet:
     """AIHIQnet as ``settings`` describe it."""
-    size = (settings.height, settings.width)
-    backbone = create_backbone(settings.backbone, STRIDES, size)
+    backbone = create_backbone(settings.backbone, STRIDES, settings.size)
     return Aihiqnet(
         backbone.module,
         backbone.channels,
         settings.aihiqnet.width,
-        Preprocessing(*size, backbone.mean, backbone.std),
+        backbone.preprocessing(settings.size),
         mos_scale,
-        levels=settings.output == "levels",
+        levels=settings.levels,
     )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import BackboneSettings
+from halfiqa_ray.models.base import Preprocessing
 from halfiqa_ray.models.resnet50_v1 import ResNet50V1
 
 RESNET50_V1 = "resnet50_v1"
@@ -68,6 +69,10 @@ class Backbone:
     channels: tuple[int, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def preprocessing(self, size: tuple[int, int]) -> Preprocessing:
+        """How photos become its input of this height and width."""
+        return Preprocessing(*size, self.mean, self.std)
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,14 @@ class Dbcnn(QualityModel):
 
 def build(settings: ModelSettings, mos_scale: MosScale) -> Dbcnn:
     """DBCNN as ``settings`` describe it. Raises WeightsError when the S-CNN weights cannot be had or do not fit."""
-    size = (settings.height, settings.width)
-    backbone = create_backbone(settings.backbone, (Dbcnn.stride,), size)
+    backbone = create_backbone(settings.backbone, (Dbcnn.stride,), settings.size)
     model = Dbcnn(
         backbone.module,
         backbone.channels[-1],
         settings.dbcnn,
-        Preprocessing(*size, backbone.mean, backbone.std),
+        backbone.preprocessing(settings.size),
         mos_scale,
-        levels=settings.output == "levels",
+        levels=settings.levels,
     )
     if settings.dbcnn.scnn_weights != "none":
         load_scnn(model.scnn, settings.dbcnn.scnn_weights)

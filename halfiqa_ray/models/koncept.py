@@ -86,13 +86,12 @@ class Koncept(QualityModel):
 
 def build(settings: ModelSettings, mos_scale: MosScale) -> Koncept:
     """KonCept as ``settings`` describe it."""
-    size = (settings.height, settings.width)
-    backbone = create_backbone(settings.backbone, size=size)
+    backbone = create_backbone(settings.backbone, size=settings.size)
     return Koncept(
         backbone.module,
         backbone.channels[-1],
         settings.koncept,
-        Preprocessing(*size, backbone.mean, backbone.std),
+        backbone.preprocessing(settings.size),
         mos_scale,
-        levels=settings.output == "levels",
+        levels=settings.levels,
     )

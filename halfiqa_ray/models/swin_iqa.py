@@ -66,13 +66,12 @@ class SwinIqa(QualityModel):
 
 def build(settings: ModelSettings, mos_scale: MosScale) -> SwinIqa:
     """The stand-in for Swin-IQA as ``settings`` describe it."""
-    size = (settings.height, settings.width)
-    backbone = create_backbone(settings.backbone, STRIDES, size)
+    backbone = create_backbone(settings.backbone, STRIDES, settings.size)
     return SwinIqa(
         backbone.module,
         backbone.channels,
         settings.swin_iqa.width,
-        Preprocessing(*size, backbone.mean, backbone.std),
+        backbone.preprocessing(settings.size),
         mos_scale,
-        levels=settings.output == "levels",
+        levels=settings.levels,
     )

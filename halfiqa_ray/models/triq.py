@@ -148,7 +148,7 @@ def build(settings: ModelSettings, mos_scale: MosScale) -> Triq:
         backbone.channels[-1],
         settings.triq,
         positions=settings.triq.positions or rows * columns + 1,
-        preprocessing=Preprocessing(settings.height, settings.width, backbone.mean, backbone.std),
+        preprocessing=backbone.preprocessing(settings.size),
         mos_scale=mos_scale,
-        levels=settings.output == "levels",
+        levels=settings.levels,
     )

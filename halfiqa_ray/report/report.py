@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report import export
-from halfiqa_ray.report.figures import draw as figures
+from halfiqa_ray.report.figures import draw
 from halfiqa_ray.report.page import page
 
 
@@ -14,11 +14,11 @@ def run(settings: Settings) -> int:
     Raises ValueError when there is no rank run, or a named data set or image is not there.
     """
     runs = page.shown_runs(settings)
-    figures.check_named(settings, runs)
+    draw.check_named(settings, runs)
     drawn = {}
     for one in runs:
-        drawn[one.dataset] = [*figures.data_figures(settings, one), *figures.photo_figures(settings, one)]
-        written = figures.write(settings.output, one, drawn[one.dataset]) + export.export(settings, one)
+        drawn[one.dataset] = [*draw.data_figures(settings, one), *draw.photo_figures(settings, one)]
+        written = draw.write(settings.output, one, drawn[one.dataset]) + export.export(settings, one)
         print(f"{one.dataset}: wrote {len(written)} files below {settings.output}/figures", flush=True)
     if settings.report.page:
         print(f"wrote {page.write_page(settings, runs, drawn)}", flush=True)

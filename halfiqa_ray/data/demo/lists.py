@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import openpyxl
 
-from halfiqa_ray.data.demo import scores as demo_scores
+from halfiqa_ray.data.demo import scores
 from halfiqa_ray.data.demo.distortions import DISTORTIONS
 from halfiqa_ray.data.demo.photos import SPLITS
 from halfiqa_ray.data.demo.plan import GRID, Sample
@@ -41,7 +41,7 @@ def damage_list(records: Records) -> bytes:
     for name, sample in records:
         kind, strength = sample.damage.distortion, sample.damage.strength
         parameter = DISTORTIONS[kind].value(strength) if strength else ""
-        expected = demo_scores.expected_mos(kind, strength, _damaged_share(sample))
+        expected = scores.expected_mos(kind, strength, _damaged_share(sample))
         height, width = sample.pixels.shape[:2]
         rows.append(
             (
@@ -61,8 +61,8 @@ def koniq_scores(records: Records, seed: int) -> bytes:
     """The official score list: votes as counts, MOS on 1-5, and the 0-100 column."""
     rows = []
     for index, (name, sample) in enumerate(records):
-        expected = demo_scores.expected_mos(sample.damage.distortion, sample.damage.strength, _damaged_share(sample))
-        votes = demo_scores.vote(expected, _raters(seed, index))
+        expected = scores.expected_mos(sample.damage.distortion, sample.damage.strength, _damaged_share(sample))
+        votes = scores.vote(expected, _raters(seed, index))
         rows.append((name, *votes.counts, votes.total, votes.mos, votes.deviation, votes.zscore))
     header = ("image_name", "c1", "c2", "c3", "c4", "c5", "c_total", "MOS", "SD", "MOS_zscore")
     return _csv(header, rows, csv.QUOTE_NONNUMERIC)
@@ -72,9 +72,9 @@ def spaq_scores(records: Records, seed: int) -> bytes:
     """The official workbook."""
     book = openpyxl.Workbook()
     sheet = book.active
-    sheet.append(["Image name", "MOS", *demo_scores.SPAQ_ATTRIBUTES])
+    sheet.append(["Image name", "MOS", *scores.SPAQ_ATTRIBUTES])
     for index, (name, sample) in enumerate(records):
-        mos, attributes = demo_scores.rate(
+        mos, attributes = scores.rate(
             sample.damage.distortion, sample.damage.strength, _damaged_share(sample), _raters(seed, index)
         )
         sheet.append([name, mos, *attributes.values()])

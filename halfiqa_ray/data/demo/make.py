@@ -28,11 +28,7 @@ from PIL import Image
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, fingerprint
-from halfiqa_ray.data.demo import distortions
-from halfiqa_ray.data.demo import lists as demo_lists
-from halfiqa_ray.data.demo import photos as demo_photos
-from halfiqa_ray.data.demo import plan as demo_plan
-from halfiqa_ray.data.demo import scores as demo_scores
+from halfiqa_ray.data.demo import distortions, lists, photos, plan, scores
 from halfiqa_ray.data.demo.plan import GRID, Sample
 
 MARKER = "SYNTHETIC.json"
@@ -107,23 +103,21 @@ def make_demo(root: str, layout: str, seed: int = 1) -> DemoSummary:
             return DemoSummary(root, layout, found["images"], found["partly_damaged"], found["photos"], False)
     storage.write_json(marker, {**description, "complete": False})
 
-    samples = demo_plan.samples(COUNTS[layout], SIZES[layout], seed)
+    samples = plan.samples(COUNTS[layout], SIZES[layout], seed)
     records: list[tuple[str, Sample]] = []
     for index, sample in enumerate(samples):
         name = _image_name(layout, index, sample)
         storage.write_bytes(storage.join(root, _folder(layout) + name), _encode(sample.pixels))
         records.append((name, sample))
-    lists = {
-        "split.csv": demo_lists.split_list(records),
-        "source_photos.csv": demo_lists.source_list(records),
-        "damage.csv": demo_lists.damage_list(records),
-        SCORES[layout]: demo_lists.koniq_scores(records, seed)
-        if layout == "koniq10k"
-        else demo_lists.spaq_scores(records, seed),
+    texts = {
+        "split.csv": lists.split_list(records),
+        "source_photos.csv": lists.source_list(records),
+        "damage.csv": lists.damage_list(records),
+        SCORES[layout]: lists.koniq_scores(records, seed) if layout == "koniq10k" else lists.spaq_scores(records, seed),
     }
-    for path, content in lists.items():
+    for path, content in texts.items():
         storage.write_bytes(storage.join(root, path), content)
-    files = sorted([*lists, MARKER, *(_folder(layout) + name for name, _ in records)])
+    files = sorted([*texts, MARKER, *(_folder(layout) + name for name, _ in records)])
     if before:  # images of other settings
         for uri in storage.list_files(storage.join(root, _folder(layout)), ".jpg"):
             if uri[len(root.rstrip("/")) + 1 :] not in files:
@@ -151,7 +145,7 @@ def _read_marker(root: str, layout: str) -> dict[str, Any] | None:
 
 def _describe(layout: str, seed: int) -> dict[str, Any]:
     """Everything about the data that is known before they are made, with its fingerprint."""
-    modules = (demo_photos, distortions, demo_plan, demo_scores, demo_lists)
+    modules = (photos, distortions, plan, scores, lists)
     paths = [Path(module.__file__ or "") for module in modules] + [Path(__file__)]
     description = {
         "synthetic": True,
@@ -160,20 +154,20 @@ def _describe(layout: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "images": COUNTS[layout],
         "sizes_width_height": SIZES[layout],
-        "mos_formula": demo_scores.FORMULA,
+        "mos_formula": scores.FORMULA,
         "distortions": {
             name: {"parameter": kind.parameter, "strengths_1_to_4": list(kind.values), "weight": kind.weight}
             for name, kind in distortions.DISTORTIONS.items()
         },
         "placement": "crops and damaged rectangles are drawn until the luma of every damaged block changes by "
-        f"{demo_plan.VISIBLE_BLOCK} grey levels (root mean square; of a wholly damaged picture, by "
-        f"{demo_plan.VISIBLE_PICTURE}); after {demo_plan.ATTEMPTS} draws the next photo of the split is tried",
+        f"{plan.VISIBLE_BLOCK} grey levels (root mean square; of a wholly damaged picture, by "
+        f"{plan.VISIBLE_PICTURE}); after {plan.ATTEMPTS} draws the next photo of the split is tried",
         "crops": "scaled down by 1 to 1.5 (retina 2 to 2.5), never up; crops of one split may overlap each other; "
         f"stored as JPEG of quality {JPEG_QUALITY}, 4:4:4",
         "splits": "test: photos never seen in training; test_same_photo: areas of training photos that share no pixel "
         "with any crop of another split (for the stereo pair: no scene point); validation, which only chooses the "
         "epoch: new crops of the training areas, which training crops overlap",
-        "source_photos": len(demo_photos.PHOTOS),
+        "source_photos": len(photos.PHOTOS),
         "photos": [
             {
                 "name": photo.name,
@@ -181,9 +175,9 @@ def _describe(layout: str, seed: int) -> dict[str, Any]:
                 "licence": photo.licence,
                 "attribution": photo.attribution,
             }
-            for photo in demo_photos.PHOTOS
+            for photo in photos.PHOTOS
         ],
-        "left_out": demo_photos.LEFT_OUT,
+        "left_out": photos.LEFT_OUT,
         "packages": {name: _version(name) for name in PACKAGES},
         "code": hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest(),
     }
@@ -218,11 +212,11 @@ def _encode(pixels: distortions.Picture) -> bytes:
 def _count(records: list[tuple[str, Sample]]) -> dict[str, dict[str, int]]:
     def by_split(keep: Callable[[Sample], bool]) -> dict[str, int]:
         found = Counter(sample.split for _, sample in records if keep(sample))
-        return {split: found[split] for split in demo_photos.SPLITS}
+        return {split: found[split] for split in photos.SPLITS}
 
     pairs = {(sample.split, sample.photo) for _, sample in records}
     return {
         "images": by_split(lambda _: True),
         "partly_damaged": by_split(lambda sample: 0 < sample.blocks < GRID.full),
-        "photos": {split: sum(pair[0] == split for pair in pairs) for split in demo_photos.SPLITS},
+        "photos": {split: sum(pair[0] == split for pair in pairs) for split in photos.SPLITS},
     }

@@ -26,9 +26,9 @@ from halfiqa_ray.models.checkpoints import package_versions
 from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.report.figures.drawn import Drawn
 from halfiqa_ray.report.figures.style import COLUMN, printable
-from halfiqa_ray.report.page import run as page_run
-from halfiqa_ray.report.page import tables as page_tables
 from halfiqa_ray.report.page.photos import Photos, read_photos
+from halfiqa_ray.report.page.run import Failed, facts, failures
+from halfiqa_ray.report.page.tables import Told, headline, tell_tables
 from halfiqa_ray.report.stored import Missing, rows_of, wanted_rule
 from halfiqa_ray.tables.stored.reading import ALL, Images, Run, find_run
 from halfiqa_ray.tables.writing import NOTICE, Cells
@@ -47,10 +47,10 @@ class Shown:
     rule: str  # whose halves are called important and trivial
     rule_note: str
     facts: dict[str, str]
-    failures: list[page_run.Failed]
+    failures: list[Failed]
     failed: int  # different photos among them: each stage files its own
     headline: list[dict[str, str]]
-    tables: list[page_tables.Told]
+    tables: list[Told]
     figures: Sequence[Drawn]
     photos: Photos
     images: int
@@ -126,16 +126,16 @@ def _show(settings: Settings, run: Run, figures: Sequence[Drawn]) -> Shown:
     halves = _halves(settings, run, images)
     photos = read_photos(settings, halved, halves)
     scale = run.metadata["mos_scale"]
-    failures = page_run.failures(settings.output, run)
+    failed = failures(settings.output, run)
     return Shown(
         run=run,
         rule=rule,
         rule_note=halved.said,
-        facts=page_run.facts(settings.output, run, images),
-        failures=failures,
-        failed=len({one.image_id for one in failures}),
-        headline=page_tables.headline(settings.output, run),
-        tables=page_tables.tell_tables(settings.output, run, rule),
+        facts=facts(settings.output, run, images),
+        failures=failed,
+        failed=len({one.image_id for one in failed}),
+        headline=headline(settings.output, run),
+        tables=tell_tables(settings.output, run, rule),
         figures=figures,
         photos=photos,
         images=len(images),

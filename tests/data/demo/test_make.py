@@ -15,8 +15,7 @@ from PIL import Image
 
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data.demo import make as demo
-from halfiqa_ray.data.demo import plan as demo_plan
-from halfiqa_ray.data.demo import scores as demo_scores
+from halfiqa_ray.data.demo import plan, scores
 from halfiqa_ray.data.demo.distortions import DISTORTIONS, LUMA, STRENGTHS
 from halfiqa_ray.data.demo.photos import MOTORCYCLE_DISPARITY, PHOTOS, SPLITS, _package_file
 from halfiqa_ray.data.demo.plan import GRID
@@ -97,11 +96,11 @@ def test_scores_follow_the_stated_formula(koniq):
 
 @given(st.sampled_from(sorted(DISTORTIONS)), st.sampled_from(STRENGTHS), st.integers(1, 11))
 def test_more_damage_never_scores_better(name, strength, blocks):
-    here = demo_scores.expected_mos(name, strength, blocks / 12)
-    assert 1 <= demo_scores.expected_mos(name, 4, 1.0) <= here < demo_scores.BEST
-    assert demo_scores.expected_mos(name, strength, (blocks + 1) / 12) < here
+    here = scores.expected_mos(name, strength, blocks / 12)
+    assert 1 <= scores.expected_mos(name, 4, 1.0) <= here < scores.BEST
+    assert scores.expected_mos(name, strength, (blocks + 1) / 12) < here
     if strength < 4:
-        assert demo_scores.expected_mos(name, strength + 1, blocks / 12) < here
+        assert scores.expected_mos(name, strength + 1, blocks / 12) < here
 
 
 @pytest.mark.parametrize("fixture", ["koniq", "spaq"])
@@ -139,11 +138,11 @@ def test_the_stereo_margin_covers_the_true_disparity():
 
 
 def test_partial_damage_lies_exactly_on_its_blocks_before_jpeg():
-    for sample in demo_plan.samples(SMALL, demo.SIZES["spaq"], 3):
+    for sample in plan.samples(SMALL, demo.SIZES["spaq"], 3):
         height, width = sample.pixels.shape[:2]
         damaged = np.isin(GRID.cells(height, width), [b for b in range(12) if sample.blocks >> b & 1])
         np.testing.assert_array_equal(sample.pixels[~damaged], sample.pristine[~damaged])
-        assert demo_plan.is_visible(sample)
+        assert plan.is_visible(sample)
 
 
 @pytest.mark.parametrize(("fixture", "folder"), [("koniq", "."), ("spaq", "TestImage")])
@@ -180,7 +179,7 @@ def test_enough_planted_defects_and_every_distortion_in_every_split(koniq):
 
 @given(st.integers(1, 3), st.integers(1, 4))
 def test_rectangles_are_all_places_of_the_shape(height, width):
-    found = demo_plan.rectangles((height, width))
+    found = plan.rectangles((height, width))
     assert len(set(found)) == (4 - height) * (5 - width)
     for mask in found:
         cells = np.array([mask >> b & 1 for b in range(12)]).reshape(3, 4)
