@@ -17,7 +17,7 @@ def main() -> int:
 
     try:
         return prepare.run(settings)
-    except (ValueError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 2
 
