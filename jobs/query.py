@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from halfiqa_ray import terminal
 from halfiqa_ray.config import parse
 from halfiqa_ray.queries import answers
 from halfiqa_ray.queries.connection import connect
@@ -14,6 +15,7 @@ RAW = argparse.RawDescriptionHelpFormatter
 
 def main() -> int:
     """Parse the command line, ask, return the exit code."""
+    terminal.prepare()
     command = argparse.ArgumentParser("query.py", None, DESCRIPTION, answers.help_text(), formatter_class=RAW)
     command.add_argument("sql", nargs="?", help="SQL; - reads it from standard input")
     command.add_argument("--output", help="where the other jobs wrote to (default: that of --config, or results)")
@@ -25,10 +27,12 @@ def main() -> int:
     if given.list == (given.sql is not None):
         command.error("give either SQL or --list")
     settings = parse("query.py", "", [], [word for file in given.config for word in ("--config", file)])
-    sql = sys.stdin.read() if given.sql == "-" else given.sql
     try:
+        sql = sys.stdin.buffer.read().decode("utf-8-sig") if given.sql == "-" else given.sql
         with connect(given.output or settings.output) as results:
-            print(answers.describe(results) if given.list else answers.answer(results, sql, given.format, given.file))
+            told = answers.describe(results) if given.list else answers.answer(results, sql, given.format, given.file)
+        is_data = given.format != "table" and not given.list and given.file is None
+        terminal.say(told, is_data)
     except (ValueError, OSError) as error:
         print(f"query.py: {error}", file=sys.stderr)
         return 2

@@ -232,7 +232,8 @@ def _more_memory(wanted: int, most: int) -> str:
 
 def _does_not_start(line: bytes | None, errors: str) -> str:
     """Why, in one line: what it said last, and the shell's limits, which are the usual cause."""
-    last = next((text.strip() for text in reversed(errors.splitlines()) if text.strip()), "")
+    texts = [text.strip() for text in reversed(errors.splitlines()) if text.strip()]
+    last = next((text for text in texts if "rror" in text), texts[0] if texts else "")
     cause = last or (f"it says nothing for {START_SECONDS} s" if line is None else "it ends without a word")
     limits = {"ulimit -v": "AS", "ulimit -d": "DATA", "ulimit -s": "STACK", "ulimit -u": "NPROC", "ulimit -n": "NOFILE"}
     found = {flag: machine.shell_limits(name) for flag, name in limits.items()}
