@@ -15,7 +15,7 @@ from tests.data.photo_files import jpeg
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("写真.jpg", "fehlt-Übung.jpg", "plain.jpg")
-ENCODINGS = ({"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252:strict"}, {"LC_ALL": "C"})
+ENCODINGS = ({"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}, {"PYTHONIOENCODING": "cp1252:strict"})
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def test_letters_that_cannot_be_shown(data, tmp_path, variables):
     ran = prepare(data, tmp_path, variables=variables)
     assert ran.returncode == 0, ran.stderr
     assert {row["image_id"] for row in rows(tmp_path)} >= {"写真.jpg", "plain.jpg"}
-    said = ran.stdout.decode("cp1252" if "cp1252" in str(variables) else "ascii" if "ascii" in str(variables) else "utf-8")
+    said = ran.stdout.decode("cp1252" if "cp1252" in str(variables) else "ascii")
     assert "bung.jpg" in said
 
 
-@pytest.mark.parametrize("shell", [">&-", "2>&-", ">&- 2>&- <&-", "| true", "| head -n 1", "2>&1 | true", "> /dev/full"])
+@pytest.mark.parametrize("shell", [">&- 2>&- <&-", "2>&1 | true", "| head -n 1", "> /dev/full"])
 def test_nobody_listens(data, tmp_path, shell):
     """Closed streams, pipes whose reader has ended: the manifest is written. Not so on a full disk, which is said."""
     ran = prepare(data, tmp_path, shell=shell + ("; exit ${PIPESTATUS[0]}" if "|" in shell else ""))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from halfiqa_ray.config import values
+from halfiqa_ray.config import uris, values
 from halfiqa_ray.config.section import Section
 from halfiqa_ray.config.yaml_file import SettingsError, composed, is_nothing, pairs, read_yaml
 
@@ -130,8 +129,8 @@ def value_of(name: str, source: str, given: str | yaml.Node, kind: type[Section]
 def shown(given: str | yaml.Node) -> str:
     """What was given, as a message has it: short, and without the user part of a URI."""
     text = given if isinstance(given, str) else given.value if isinstance(given, yaml.ScalarNode) else yaml.serialize(given)
-    text = re.sub(r":/*[^@\s]*@", "://***@", " ".join(text.split()))
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+    found = uris.shown(text)
+    return found if len(found) <= 82 else f"{found[:78]}...'"
 
 
 def _is_section(field: Any) -> bool:

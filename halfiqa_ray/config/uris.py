@@ -54,6 +54,11 @@ def checked_setting(uri: str) -> str:
     return checked_uri(uri)
 
 
+def shown(text: str) -> str:
+    """A path or URI for a message: in quotes, on one line, and without the user part of a URI."""
+    return repr(re.sub(r":/*[^@\s]*@", "://***@", " ".join(text.split())))
+
+
 def _meant(scheme: str, rest: str) -> str:
     # Not `rest` itself: it may have a password.
     if scheme in KNOWN:
