@@ -38,6 +38,7 @@ class PhotoIndex:
     dangling: frozenset[str] = frozenset()  # symbolic links to nothing
     special: frozenset[str] = frozenset()  # pipes, sockets and devices with the name of a photo
     misnamed: frozenset[str] = frozenset()  # names that are not UTF-8, with \\x.. in place of the odd bytes
+    no_path: frozenset[str] = frozenset()  # keys of an object store that no path can say: with //, ./ or ../ in them
     unreadable: frozenset[str] = frozenset()  # folders that may not be listed
     other: Counter[str] = field(default_factory=Counter)  # files that are no photos, by extension
     hidden: int = 0  # files and folders whose name begins with a dot
@@ -134,6 +135,10 @@ def _remote(root: str) -> PhotoIndex:
     start = len(base.rstrip("/")) + 1
     for info in sorted(infos, key=lambda info: info.path):
         path = info.path[start:]
+        marker = info.type == pafs.FileType.Directory and _is_photo(path) and not path.endswith("/")
+        if marker or (info.type == pafs.FileType.File and not {"", ".", ".."}.isdisjoint(path.split("/"))):
+            index.no_path |= {path}  # a marker: an empty object whose key is that of a photo, and a slash
+            continue
         if info.type != pafs.FileType.File:
             continue
         if any(part.startswith(".") for part in path.split("/")):
