@@ -22,7 +22,15 @@ LOOKS = str.maketrans(
         **dict.fromkeys("–—−‐‑", "-"),
         **dict.fromkeys("‘’‚", "'"),
         **dict.fromkeys("“”„", '"'),
-        **{"×": "x", "·": ".", "…": "...", "±": "+-", "≤": "<=", "≥": ">=", "→": "->", "•": "*", "\xa0": " "},
+        "×": "x",
+        "·": ".",
+        "…": "...",
+        "±": "+-",
+        "≤": "<=",
+        "≥": ">=",
+        "→": "->",
+        "•": "*",
+        "\xa0": " ",
     }
 )
 GONE = {errno.EPIPE, errno.EIO}  # the reader of a pipe has ended, a terminal was hung up

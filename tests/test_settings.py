@@ -64,7 +64,11 @@ def test_numbers(read, written, value):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.floats(1e-300, 1e300), st.integers(1, 10**9), st.text(string.ascii_letters + string.digits, min_size=1, max_size=9))
+@given(
+    st.floats(1e-300, 1e300),
+    st.integers(1, 10**9),
+    st.text(string.ascii_letters + string.digits, min_size=1, max_size=9),
+)
 def test_what_yaml_writes_is_read_back(number, whole, name):
     """As PyYAML, which is not ours, writes it: quotes and all."""
     from halfiqa_ray.config.command_line import value_of
@@ -163,7 +167,10 @@ def test_one_line_says_file_setting_and_cure(refused, content, said):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--rank.splits", "test,validation"], "--rank.splits: rank.splits is 'test,validation': it is a list: write [test, "),
+        (
+            ["--rank.splits", "test,validation"],
+            "--rank.splits: rank.splits is 'test,validation': it is a list: write [test, ",
+        ),
         (["--rank.splits", "[test"], "--rank.splits: "),
         (["--rank.splits", ""], "nothing is written there"),
         (["--data.dataset", ""], "a name has letters"),
@@ -180,12 +187,60 @@ def test_flags(refused, flags, said):
     assert said in refused("", *flags)
 
 
-FOLDERS = (".", "./a b", "/data/写真", "run:1", "2024-06-01T10:00/out", "a@b/c", "~/photos", "../up", "C:x", "cost$1", "a/$", "x/s3:/b")
+FOLDERS = (
+    ".",
+    "./a b",
+    "/data/写真",
+    "run:1",
+    "2024-06-01T10:00/out",
+    "a@b/c",
+    "~/photos",
+    "../up",
+    "C:x",
+    "cost$1",
+    "a/$",
+    "x/s3:/b",
+)
 STORES = ("s3://b", "s3://b/k e//y?#%@:$", "gs://b/x", "file:///x", "hdfs://me@name:9000/x", "abfs://box@account/x")
 NEARLY = (
-    *("s3:/b", "s3:b", "s3:///b", "s3://", "S3://b", "S3:b", " s3://b", "s3:////b", "s3://a b/c", "s3://b:9000/x", "s3a://b/x"),
-    *("file:/x", "file://x", "file://localhost/x", "FILE:///x", "file:x", "File:/x", "gs:/b", "gcs:b", "HTTP://x", "http://h/x"),
-    *("https://h/x", "http:/h", "ftp://h/x", "foo:/x", "", " ", "\t", "a\0b", "s3://u:p@b/x", "s3://u@b", "hdfs://u:p@h/x"),
+    *(
+        "s3:/b",
+        "s3:b",
+        "s3:///b",
+        "s3://",
+        "S3://b",
+        "S3:b",
+        " s3://b",
+        "s3:////b",
+        "s3://a b/c",
+        "s3://b:9000/x",
+        "s3a://b/x",
+    ),
+    *(
+        "file:/x",
+        "file://x",
+        "file://localhost/x",
+        "FILE:///x",
+        "file:x",
+        "File:/x",
+        "gs:/b",
+        "gcs:b",
+        "HTTP://x",
+        "http://h/x",
+    ),
+    *(
+        "https://h/x",
+        "http:/h",
+        "ftp://h/x",
+        "foo:/x",
+        "",
+        " ",
+        "\t",
+        "a\0b",
+        "s3://u:p@b/x",
+        "s3://u@b",
+        "hdfs://u:p@h/x",
+    ),
 )
 
 
@@ -202,7 +257,26 @@ def test_what_is_nearly_one(uri):
     assert "p@" not in str(raised.value)
 
 
-BAD = ("_pilot", ".hidden", "..", ".", "", " ", "a b", "a/b", "a\\b", "写真", "é", "-x", "a\n", "a" * (MOST + 1), "~", "a:b", "$a", "a\0")
+BAD = (
+    "_pilot",
+    ".hidden",
+    "..",
+    ".",
+    "",
+    " ",
+    "a b",
+    "a/b",
+    "a\\b",
+    "写真",
+    "é",
+    "-x",
+    "a\n",
+    "a" * (MOST + 1),
+    "~",
+    "a:b",
+    "$a",
+    "a\0",
+)
 GOOD = ("00112233", "1e5", "koniq10k", "a.b-c_d", "A", "a" * MOST, "a..b", "no")
 SETTINGS = ("data.dataset", "train.run", "tune.name", "published.dataset", "published.run", "model.name")
 

@@ -34,9 +34,15 @@ def job(name, *words, variables=None, shell=""):
     command = [sys.executable, f"jobs/{name}.py", *map(str, words)]
     if shell:
         command = ["bash", "-c", f'"$@" {shell}', "bash", *command]
-    environment = {each: value for each, value in os.environ.items() if each not in ("PYTHONIOENCODING", "LC_ALL", "LANG")}
+    environment = {
+        each: value for each, value in os.environ.items() if each not in ("PYTHONIOENCODING", "LC_ALL", "LANG")
+    }
     ran = subprocess.run(
-        command, capture_output=True, cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)} | (variables or {}), timeout=250
+        command,
+        capture_output=True,
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)} | (variables or {}),
+        timeout=250,
     )
     assert b"Traceback" not in ran.stderr, ran.stderr.decode(errors="replace")
     return ran
@@ -91,9 +97,11 @@ def test_answers_in_any_encoding(data, tmp_path):
     assert json.loads(told["json"].stdout.decode()) == [{"image_id": "写真.jpg"}]
     assert "写真.jpg" in told["csv"].stdout.decode()
     assert job("query", "--output", tmp_path, "--list", variables=ascii_only).stdout.decode("ascii")
-    asked = f"SELECT image_id FROM manifest WHERE image_id = '写真.jpg'"
+    asked = "SELECT image_id FROM manifest WHERE image_id = '写真.jpg'"
     (tmp_path / "question.sql").write_text(asked, encoding="utf-8")
-    given = job("query", "--output", tmp_path, "-", "--format", "csv", variables=ascii_only, shell=f"< {tmp_path}/question.sql")
+    given = job(
+        "query", "--output", tmp_path, "-", "--format", "csv", variables=ascii_only, shell=f"< {tmp_path}/question.sql"
+    )
     assert "写真.jpg" in given.stdout.decode()
 
 

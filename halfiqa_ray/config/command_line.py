@@ -64,7 +64,9 @@ def steps(
             if is_shown
             else argparse.SUPPRESS,
         )
-    found, rest = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments, argparse.Namespace(steps=[]))
+    found, rest = parser.parse_known_args(
+        sys.argv[1:] if arguments is None else arguments, argparse.Namespace(steps=[])
+    )
     if rest:
         known = [option for action in parser._actions for option in action.option_strings]
         raise SettingsError(f"there is no setting {rest[0]}{_perhaps(rest[0].split('=')[0], known)}; --help lists them")
@@ -87,9 +89,7 @@ def from_file(file: str, kind: type[Section]) -> Iterator[tuple[str, str, yaml.N
         yield from _below(node, kind, "", file)
 
 
-def _below(
-    node: yaml.MappingNode, kind: type[Section], above: str, file: str
-) -> Iterator[tuple[str, str, yaml.Node]]:
+def _below(node: yaml.MappingNode, kind: type[Section], above: str, file: str) -> Iterator[tuple[str, str, yaml.Node]]:
     for name, value in pairs(node, file):
         source = f"{file}, line {value.start_mark.line + 1}"
         field = kind.model_fields.get(name)
@@ -123,12 +123,20 @@ def value_of(name: str, source: str, given: str | yaml.Node, kind: type[Section]
         return values.read(node, field.annotation, source)
     except SettingsError as error:
         said = str(error)
-        raise SettingsError(said if said.startswith(source) else f"{source}: {name} is {shown(given)}: {said}") from None
+        raise SettingsError(
+            said if said.startswith(source) else f"{source}: {name} is {shown(given)}: {said}"
+        ) from None
 
 
 def shown(given: str | yaml.Node) -> str:
     """What was given, as a message has it: short, and without the user part of a URI."""
-    text = given if isinstance(given, str) else given.value if isinstance(given, yaml.ScalarNode) else yaml.serialize(given)
+    text = (
+        given
+        if isinstance(given, str)
+        else given.value
+        if isinstance(given, yaml.ScalarNode)
+        else yaml.serialize(given)
+    )
     found = uris.shown(text)
     return found if len(found) <= 82 else f"{found[:78]}...'"
 

@@ -113,9 +113,7 @@ class PublishedSettings(Section):
     layout: Literal["triq_keras", "aihiqnet_keras", "koncept512", "dbcnn"] = Field(
         "triq_keras", description="Whose names the file has: a file of halfiqa_ray/models/published/."
     )
-    dataset: Name = Field(
-        "koniq10k", description="Data set that its authors trained it on."
-    )
+    dataset: Name = Field("koniq10k", description="Data set that its authors trained it on.")
     mos_scale: tuple[float, float] | None = Field(
         None,
         description="Lowest and highest MOS that scores come out in. By default the authors' target: 1 to 5 for "

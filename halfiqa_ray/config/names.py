@@ -13,7 +13,7 @@ RULE = f"letters a to z, digits, '_', '.' and '-', beginning with a letter or di
 
 
 def checked_name(name: str) -> str:
-    """``name`` as it is. Raises ValueError for one that would hide (``_x``, ``.x``), climb (``..``) or not fit a folder.
+    """``name`` as it is. Raises ValueError for one that would hide (``_x``, ``.x``), climb (``..``) or fit no folder.
 
     Files below folders that begin with ``_`` or ``.`` count as unfinished or private and are never listed.
     """

@@ -10,7 +10,22 @@ from pydantic import AfterValidator
 BUCKETS = ("s3", "gs", "gcs")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/*)(.*)", re.DOTALL)
 # A colon after one of these is meant as a URI's; after another word only with slashes: "run:1" is a folder.
-KNOWN = {*BUCKETS, "s3a", "s3n", "file", "http", "https", "ftp", "hdfs", "viewfs", "abfs", "abfss", "az", "wasb", "wasbs"}
+KNOWN = {
+    *BUCKETS,
+    "s3a",
+    "s3n",
+    "file",
+    "http",
+    "https",
+    "ftp",
+    "hdfs",
+    "viewfs",
+    "abfs",
+    "abfss",
+    "az",
+    "wasb",
+    "wasbs",
+}
 VARIABLE = re.compile(r"(?:^|/)(\$(?:\w+|\{\w+\}))(?=/|$)")
 LOCAL = "file://"
 
@@ -50,7 +65,9 @@ def checked_uri(uri: str) -> str:
 def checked_setting(uri: str) -> str:
     """`checked_uri`, and a variable of the shell that nobody has filled in is refused too."""
     if found := VARIABLE.search(uri):
-        raise ValueError(f"{found[1]} is not filled in here: write out what it stands for, or give it on the command line")
+        raise ValueError(
+            f"{found[1]} is not filled in here: write out what it stands for, or give it on the command line"
+        )
     return checked_uri(uri)
 
 

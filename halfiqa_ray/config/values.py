@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9
 
 
 def read(node: yaml.Node, kind: Any, file: str) -> Any:
-    """The value of a node for a setting of type ``kind``, for pydantic to check. Raises SettingsError without a name."""
+    """The value of a node for a setting of ``kind``, for pydantic to check. Raises SettingsError, without the name."""
     kind = _plain(kind)
     if get_origin(kind) in (Union, types.UnionType):
         if is_nothing(node):
@@ -112,6 +112,7 @@ def _anything(node: yaml.Node, file: str) -> Any:
         return {name: _anything(value, file) for name, value in pairs(node, file)}
     if isinstance(node, yaml.SequenceNode):
         return [_anything(each, file) for each in node.value]
+    assert isinstance(node, yaml.ScalarNode)  # noqa: S101  # there is no fourth kind
     text = node.value
     if node.style is not None:
         return text

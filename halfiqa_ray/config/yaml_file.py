@@ -63,7 +63,7 @@ def pairs(node: yaml.MappingNode, file: str) -> list[tuple[str, yaml.Node]]:
         loader.flatten_mapping(node)
     except yaml.MarkedYAMLError as error:
         raise SettingsError(f"{file}, line {node.start_mark.line + 1}: {error.problem}") from None
-    return [(key.value, value) for key, value in dict((key.value, (key, value)) for key, value in node.value).values()]
+    return [(key.value, value) for key, value in {key.value: (key, value) for key, value in node.value}.values()]
 
 
 def _text(file: str) -> str:

@@ -86,7 +86,7 @@ def _unlike_ray(address: str) -> str | None:
 
     Asked in a thread that may be left behind: Ray's client tries again for minutes.
     """
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # it is made by Cython
 
     said: list[str | None] = []
 

@@ -32,9 +32,9 @@ def ray_session(settings: Settings, photos: Sequence[str] | None = None, dashboa
     """Ray for the length of a ``with`` block; with ``photos`` (URIs), once every node reaches them and the output.
 
     Raises PreflightError when one does not, and ClusterError when there is no cluster at RAY_ADDRESS, or when this
-    machine has no room for a session (`room`). A session that runs already is used and left running; with RAY_ADDRESS set
-    (as in a submitted job) that cluster is joined; otherwise a private session on loopback is started, and ended with
-    the block. With ``dashboard`` that one has Ray's web page and State API too, on loopback and behind its token.
+    machine has no room for a session (`room`). A session that runs already is used and left running; with RAY_ADDRESS
+    set (as in a submitted job) that cluster is joined; otherwise a private session on loopback is started, and ended
+    with the block. With ``dashboard`` that one has Ray's web page and State API too, on loopback and behind its token.
     """
     running = ray.is_initialized()
     private_dashboard = dashboard and not running and not address.given()
@@ -66,6 +66,15 @@ def _start(dashboard: bool) -> str | None:
             raise address.ClusterError(address.refusal(cluster, str(error))) from error
         return None
     folder = room.folder()
+    try:
+        _start_private(folder, dashboard)
+    except BaseException:
+        room.leave(folder)
+        raise
+    return folder
+
+
+def _start_private(folder: str | None, dashboard: bool) -> None:
     port = _free_port() if dashboard else None
     if port is not None:
         # Ray's processes inherit it. Without it they look for a Ray on this machine, and give up when there are two:
@@ -82,9 +91,8 @@ def _start(dashboard: bool) -> str | None:
         object_store_memory=_object_store_bytes(),
         log_to_driver=False,
         logging_level=logging.WARNING,
-        **({"_temp_dir": folder} if folder else {}),
+        _temp_dir=folder,
     )
-    return folder
 
 
 def _free_port() -> int:

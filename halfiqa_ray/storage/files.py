@@ -30,7 +30,6 @@ from halfiqa_ray import schema
 from halfiqa_ray.config.uris import checked_uri, shown
 from halfiqa_ray.storage.object_store import StorageError, explain, open_bucket
 
-
 REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 

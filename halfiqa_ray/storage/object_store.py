@@ -89,8 +89,12 @@ def _reading(how: S3Settings) -> dict[str, Any]:
         config["s3"] = {"addressing_style": "path"}
     client = {"region_name": how.region} | ({"verify": how.certificates} if how.certificates else {})
     return {
-        **{"key": key, "secret": secret, "token": token},
-        **{"endpoint_url": how.endpoint, "client_kwargs": client, "config_kwargs": config},
+        "key": key,
+        "secret": secret,
+        "token": token,
+        "endpoint_url": how.endpoint,
+        "client_kwargs": client,
+        "config_kwargs": config,
     }
 
 

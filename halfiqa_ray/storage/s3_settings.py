@@ -1,7 +1,7 @@
 """Where S3 is and how to reach it: read once, as botocore reads it, for both clients (pyarrow's and s3fs).
 
-Left to themselves they differ: pyarrow's takes no proxy, no AWS_CA_BUNDLE, no endpoint of a profile and no role of one;
-s3fs takes them. So botocore, which is what the AWS command line and boto3 are made of, says what holds: variables before
+Left to themselves they differ: pyarrow's takes no proxy, no AWS_CA_BUNDLE, no endpoint and no role of a profile; s3fs
+takes them. So botocore, which is what the AWS command line and boto3 are made of, says what holds: variables before
 the profile (AWS_PROFILE) of ~/.aws/config.
 """
 
@@ -132,6 +132,8 @@ def _certificates(session: Any) -> str | None:
             told, name = session.get_scoped_config().get("ca_bundle", ""), "ca_bundle of the profile"
         if told:
             if not Path(told).expanduser().is_file():
-                raise ValueError(f"{name} is {told!r}, and there is no such file: set it to a file of certificates (PEM)")
+                raise ValueError(
+                    f"{name} is {told!r}, and there is no such file: set it to a file of certificates (PEM)"
+                )
             return str(Path(told).expanduser())
     return None

@@ -1,6 +1,5 @@
 """Who listens where, from the system's own tables (Linux)."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +13,7 @@ def sockets_of(process):
     with suppress(OSError):
         for file in Path(f"/proc/{process}/fd").iterdir():
             with suppress(OSError):
-                target = os.readlink(file)
+                target = str(file.readlink())
                 if target.startswith("socket:["):
                     found.add(target[8:-1])
     return found

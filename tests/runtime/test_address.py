@@ -30,11 +30,16 @@ def test_it_is_taken_away_before_ray_sees_it(value):
     """Ray takes whatever is set for a cluster, and its own session then listens on every address."""
     code = (
         "import os, sys; import halfiqa_ray.runtime; assert 'ray' not in sys.modules\n"
-        "print('RAY_ADDRESS' in os.environ, os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'], os.environ['RAY_AUTH_MODE'])"
+        "print('RAY_ADDRESS' in os.environ, *map(os.environ.get, "
+        "('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', 'RAY_AUTH_MODE')))"
     )
     environment = {name: each for name, each in os.environ.items() if not name.startswith("RAY_")}
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment | {"RAY_ADDRESS": value}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | {"RAY_ADDRESS": value},
     )
     assert told.stdout.split() == ["False", "0", "token"]
 
@@ -79,7 +84,7 @@ def web_server():
 
 def test_something_else_that_listens(web_server, monkeypatch):
     monkeypatch.setattr(address, "ANSWER_SECONDS", 3)
-    with pytest.raises(address.ClusterError, match="does not answer as Ray's head|RpcError"):
+    with pytest.raises(address.ClusterError, match=r"does not answer as Ray's head|RpcError"):
         address.checked(web_server)
 
 

@@ -37,7 +37,9 @@ def test_a_long_folder_is_left_for_a_short_one(temporary, tmp_path, capsys):
     said = capsys.readouterr().out
     assert len(made) + room.BELOW <= room.MOST_PATH
     assert Path(made).stat().st_mode & 0o77 == 0
-    assert said == f"note: Ray's files are in {made} while the job runs: {deep}/ray is too long a path for its sockets\n"
+    assert (
+        said == f"note: Ray's files are in {made} while the job runs: {deep}/ray is too long a path for its sockets\n"
+    )
     room.leave(made)
     assert not Path(made).exists()
 

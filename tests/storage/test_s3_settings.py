@@ -84,7 +84,9 @@ def test_a_certificate_of_ones_own(bucket, secure, certificate, monkeypatch, var
 
 
 def test_a_certificate_named_in_the_profile(bucket, secure, certificate, monkeypatch, tmp_path):
-    (tmp_path / "config").write_text(f"[profile lab]\nca_bundle = {certificate / 'cert.pem'}\nendpoint_url = {secure}/\n")
+    (tmp_path / "config").write_text(
+        f"[profile lab]\nca_bundle = {certificate / 'cert.pem'}\nendpoint_url = {secure}/\n"
+    )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_PROFILE", "lab")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
@@ -108,7 +110,7 @@ def test_a_certificate_problem_is_called_one(bucket, secure, s3_server, monkeypa
 @pytest.mark.parametrize("variable", s3_settings.CERTIFICATES)
 def test_a_certificate_file_that_is_not_there(bucket, monkeypatch, variable):
     monkeypatch.setenv(variable, "/is/not/there.pem")
-    with pytest.raises(ValueError, match=f"{variable} is '/is/not/there.pem', and there is no such file"):
+    with pytest.raises(ValueError, match=rf"{variable} is '/is/not/there\.pem', and there is no such file"):
         storage.list_files(bucket)
 
 
@@ -128,11 +130,12 @@ def test_spellings_of_an_endpoint(monkeypatch, told, meant):
 
 
 @pytest.mark.parametrize(
-    "told", ["minio:9000", "minio", "s3://minio", "http://", "http://minio/path", "http://a?b=c", "http://a:b:c", "http://a:x"]
+    "told",
+    ["minio:9000", "minio", "s3://minio", "http://", "http://minio/path", "http://a?b=c", "http://a:b:c", "http://a:x"],
 )
 def test_what_is_no_endpoint(monkeypatch, told):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", told)
-    with pytest.raises(ValueError, match="AWS_ENDPOINT_URL_S3 .*: write http://HOST:PORT or https://HOST:PORT"):
+    with pytest.raises(ValueError, match=r"AWS_ENDPOINT_URL_S3 .*: write http://HOST:PORT or https://HOST:PORT"):
         storage.exists("s3://bucket/x")
 
 

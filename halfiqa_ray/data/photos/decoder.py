@@ -1,6 +1,6 @@
 """The process that decodes photos for `guard`: ``python -m halfiqa_ray.data.photos.decoder FD BYTES SECONDS ERRORS``.
 
-It says that it is ready and how many bytes it may take, then reads one JSON line a photo from standard input and answers
+It says how many bytes it may take when it is ready, then reads one JSON line a photo from standard input and answers
 with one on standard output. Errors go to where the process that asks wants to read why it does not start; from then on
 to the file descriptor ERRORS.
 The photo's bytes, and then its pixels at every wanted size, one after the other, lie in the shared memory behind the

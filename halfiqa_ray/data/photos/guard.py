@@ -239,8 +239,9 @@ def _does_not_start(line: bytes | None, errors: str) -> str:
     found = {flag: machine.shell_limits(name) for flag, name in limits.items()}
     set_ones = ", ".join(f"{flag}: {limit[0]:,}" for flag, limit in found.items() if limit)
     return (
-        f"the process that decodes photos does not start ({cause}). Is a limit of the shell too low ({set_ones or 'none'}"
-        f"; -v, -d and -s in bytes)? Raise it, or set data.decode_seconds to 0 to decode without such a process"
+        f"the process that decodes photos does not start ({cause}). Is a limit of the shell too low "
+        f"({set_ones or 'none'}; -v, -d and -s in bytes)? Raise it, or set data.decode_seconds to 0 "
+        f"to decode without such a process"
     )
 
 

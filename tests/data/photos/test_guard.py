@@ -263,7 +263,7 @@ def limited(kind, soft, hard):
 
 @pytest.mark.parametrize("hard", [400 << 20, -1])
 def test_a_lower_limit_of_the_shell_is_the_one_that_counts(hard):
-    """As on login nodes (`ulimit -d`): photos decode, the message names that limit, the asking process keeps its own."""
+    """As on login nodes (`ulimit -d`): photos decode, the message names it, the asking process keeps its own."""
     told = limited("RLIMIT_DATA", 400 << 20, hard)
     assert told.returncode == 0, told.stderr
     first, second, third = told.stdout.splitlines()
@@ -292,7 +292,7 @@ import halfiqa_ray.training.train as train, sys
 from halfiqa_ray.config import TrainSettings
 photo = read_photo(sys.argv[1], Bounds(10**6, 60))
 cache = PhotoCache([sys.argv[1]], 8, 8, Bounds(10**6, 60), 0)
-print(photo.height, machine.cores() == os.cpu_count() or machine.cores(), train.torch_threads(TrainSettings()) >= 1)
+print(photo.height, machine.cores(), train.torch_threads(TrainSettings()) >= 1)
 """
 
 
