@@ -48,6 +48,7 @@ matched with their scores, train, validation and test. Rows and photos with prob
 Run it again to go on after a stop; when nothing changed it costs nothing.""",
         ("data", "compute"),
         "halfiqa_ray.pipelines.prepare:run",
+        told=ON_RAY,
     ),
     "train": Job(
         """Train a model on the photos of a manifest that have MOS (jobs/prepare.py), with Ray Train; write the

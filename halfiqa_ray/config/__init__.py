@@ -13,6 +13,7 @@ from halfiqa_ray.config.models import (
     SwinIqaSettings,
     TriqSettings,
 )
+from halfiqa_ray.config.names import Name, checked_name
 from halfiqa_ray.config.results import ExperimentSettings, ReportSettings, ReproduceSettings, TablesSettings
 from halfiqa_ray.config.scoring import (
     ExplainSettings,
@@ -28,6 +29,7 @@ from halfiqa_ray.config.scoring import (
 )
 from halfiqa_ray.config.section import Section
 from halfiqa_ray.config.settings import Settings, fingerprint, parse
+from halfiqa_ray.config.uris import Uri, checked_uri
 
 __all__ = [
     "AihiqnetSettings",
@@ -43,6 +45,7 @@ __all__ = [
     "LimeSettings",
     "MeasureSettings",
     "ModelSettings",
+    "Name",
     "ObjectnessSettings",
     "PublishedSettings",
     "RankSettings",
@@ -58,7 +61,10 @@ __all__ = [
     "TrainSettings",
     "TriqSettings",
     "TuneSettings",
+    "Uri",
     "ZeroSettings",
+    "checked_name",
+    "checked_uri",
     "fingerprint",
     "parse",
 ]

@@ -6,18 +6,20 @@ from typing import Literal
 
 from pydantic import Field
 
+from halfiqa_ray.config.names import Name
 from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.uris import Uri
 
 
 class DataSettings(Section):
     """The photos and their scores."""
 
-    dataset: str = Field("photos", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the data set in every output.")
+    dataset: Name = Field("photos", description="Name of the data set in every output.")
     layout: Literal["folder", "koniq10k", "spaq", "biq2021", "pyiqa"] = Field(
         "folder", description="How the photos and scores are laid out; `folder` is photos without scores."
     )
-    root: str = Field("photos", description="Folder or URI (s3://...) that holds the photos.")
-    scores: str | None = Field(
+    root: Uri = Field("photos", description="Folder or URI (s3://...) that holds the photos.")
+    scores: Uri | None = Field(
         None, description="Score list (path or URI); by default the official file's name is looked for below the root."
     )
     name_column: str | None = Field(
@@ -41,7 +43,7 @@ class DataSettings(Section):
         description="Share of the training photos that becomes the validation split, alike in MOS and spatial "
         "information, where a published split has none; by default 0.05 for BIQ2021, 0 for others.",
     )
-    split_file: str | None = Field(None, description="CSV with columns image_name,split (train, validation, test).")
+    split_file: Uri | None = Field(None, description="CSV with columns image_name,split (train, validation, test).")
     split_column: str | None = Field(None, description="Name of the split column where the score list has several.")
     maximum_pixels: int = Field(
         200_000_000, ge=1, description="Photos with more pixels are refused before they are decoded."

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from halfiqa_ray.config.names import Name
 from halfiqa_ray.config.section import Section
 
 
@@ -28,7 +29,7 @@ class StageSettings(Section):
 class TrainSettings(Section):
     """Fitting a model (jobs/train.py)."""
 
-    run: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the run; the same name resumes.")
+    run: Name = Field("default", description="Name of the run; the same name resumes.")
     main: StageSettings = Field(
         StageSettings(),
         description="The first stage. Without epochs in any stage the model is saved as it starts (untrained control).",
@@ -83,7 +84,7 @@ class TrainSettings(Section):
 class TuneSettings(Section):
     """Searching the settings of a fit (jobs/tune.py)."""
 
-    name: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the search; the same name resumes.")
+    name: Name = Field("default", description="Name of the search; the same name resumes.")
     space: dict[str, dict[str, list[Any]]] = Field(
         {},
         description="What is searched: names of settings below `model` and `train`, each with one of choice: [a, b, "

@@ -6,14 +6,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from halfiqa_ray.config.names import Name
 from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.uris import Uri
 
 
 class BackboneSettings(Section):
     """The network that turns a photo into its feature matrix."""
 
     name: str = Field("resnet50", description="A timm model name.")
-    weights: str = Field(
+    weights: Uri = Field(
         "pretrained", description="`pretrained` (from the hub), `none` (random), or a file: path or URI of weights."
     )
     options: dict[str, Any] = Field(
@@ -67,7 +69,7 @@ class DbcnnSettings(Section):
         (48, 48, 64, 64, 64, 64, 128, 128, 128),
         description="Channels of the nine convolutions of the S-CNN branch: the published ones, or fewer.",
     )
-    scnn_weights: str = Field(
+    scnn_weights: Uri = Field(
         "none",
         description="Weights of the S-CNN branch: `none` (random), or path or URI of a state dict such as the authors' "
         "scnn.pkl (github.com/zwx8981/DBCNN-PyTorch, pretrained_scnn/, MIT licence).",
@@ -85,7 +87,7 @@ class ModelSettings(Section):
 
     name: str = Field(
         "triq",
-        pattern=r"^[a-z0-9_]+$",
+        pattern=r"^[a-z0-9][a-z0-9_]{0,99}$",
         description="Which model: triq, aihiqnet, koncept, dbcnn, swin_iqa, or another file of halfiqa_ray/models/.",
     )
     height: int = Field(768, ge=32, description="Input height in pixels; photos are resized to it.")
@@ -115,15 +117,13 @@ class ModelSettings(Section):
 class PublishedSettings(Section):
     """Weights that others trained and published (jobs/import_checkpoint.py)."""
 
-    file: str | None = Field(
+    file: Uri | None = Field(
         None, description="Path or URI: a Keras .h5, or a PyTorch state dict (.pth, .pt, .pkl or .safetensors)."
     )
     layout: Literal["triq_keras", "aihiqnet_keras", "koncept512", "dbcnn"] = Field(
         "triq_keras", description="Whose names the file has: a file of halfiqa_ray/models/published/."
     )
-    dataset: str = Field(
-        "koniq10k", pattern=r"^[A-Za-z0-9_.-]+$", description="Data set that its authors trained it on."
-    )
+    dataset: Name = Field("koniq10k", description="Data set that its authors trained it on.")
     mos_scale: tuple[float, float] | None = Field(
         None,
         description="Lowest and highest MOS that scores come out in. By default the authors' target: 1 to 5 for "
@@ -133,5 +133,5 @@ class PublishedSettings(Section):
     size: tuple[int, int] | None = Field(
         None, description="Height and width of the input in pixels; by default 768 1024, or 384 512 for the last two."
     )
-    run: str = Field("published", pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the checkpoint.")
+    run: Name = Field("published", description="Name of the checkpoint.")
     maximum_bytes: int = Field(2 * 2**30, ge=1, description="Larger files, packed or unpacked, are refused.")

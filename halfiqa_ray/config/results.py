@@ -6,16 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
+from halfiqa_ray.config.names import Name
 from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.uris import Uri
 
 
 class TablesSettings(Section):
     """Tables from stored results (jobs/tables.py)."""
 
-    damage: str | None = Field(
+    damage: Uri | None = Field(
         None, description="CSV of planted defects (image_name,damaged_blocks), for the table of localisation."
     )
-    untrained: str | None = Field(
+    untrained: Uri | None = Field(
         None, description="Checkpoint folder of an untrained model that was ranked too: the control of that table."
     )
 
@@ -23,7 +25,7 @@ class TablesSettings(Section):
 class ReportSettings(Section):
     """Figures and the page from stored results (jobs/report.py)."""
 
-    datasets: tuple[str, ...] = Field(
+    datasets: tuple[Name, ...] = Field(
         (), description="Data sets to show; empty = all that have a rank run below the output."
     )
     images: tuple[str, ...] = Field((), description="Image ids to show; empty = those whose two halves differ most.")

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.uris import Uri
 
 Rule = Literal["level_plcc", "score_change", "shapley", "banzhaf", "image_plcc"]
 
@@ -30,7 +31,7 @@ class GridSettings(Section):
 class RankSettings(Section):
     """Scoring every block subset of every photo (jobs/rank.py)."""
 
-    checkpoint: str | None = Field(
+    checkpoint: Uri | None = Field(
         None,
         description="Checkpoint folder (model.safetensors + model.json); default: the train run's, under the output.",
     )
@@ -93,7 +94,7 @@ class ObjectnessSettings(Section):
         description="`pixel` is the paper's network and needs its weights; `boundary_connectivity` is computed, needs "
         "none and is not the paper's. The name is in every output.",
     )
-    weights: str | None = Field(
+    weights: Uri | None = Field(
         None, description="Path or URI of pixel_objectness.caffemodel; the user's to fetch, for research use only."
     )
 

@@ -6,15 +6,17 @@ One YAML file may serve several jobs: a job reads the sections it needs, and the
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
 from pydantic import BaseModel, Field, ValidationError
 
+from halfiqa_ray import terminal
+from halfiqa_ray.config import command_line
+from halfiqa_ray.config.command_line import Step, from_file, shown, value_of
 from halfiqa_ray.config.compute import ComputeSettings
 from halfiqa_ray.config.data import DataSettings
 from halfiqa_ray.config.fitting import TrainSettings, TuneSettings
@@ -30,12 +32,14 @@ from halfiqa_ray.config.scoring import (
     ZeroSettings,
 )
 from halfiqa_ray.config.section import Section
+from halfiqa_ray.config.uris import Uri
+from halfiqa_ray.config.yaml_file import SettingsError
 
 
 class Settings(Section):
     """All sections together."""
 
-    output: str = Field("results", description="Folder or URI under which every result is written.")
+    output: Uri = Field("results", description="Folder or URI under which every result is written.")
     seed: int = Field(1, ge=0, description="The one seed; all randomness comes from it.")
     strict: bool = Field(False, description="Any row or photo with a problem makes the job fail (exit code 1).")
     force: bool = Field(
@@ -61,28 +65,46 @@ def parse(program: str, description: str, sections: Sequence[str], arguments: Se
 
     ``sections`` names the sections that this job uses: ``--help`` shows those; the others are accepted and
     checked, so that one YAML serves all jobs. Exits with code 2 and one clear line on an unknown or
-    out-of-range setting.
+    out-of-range setting. The terminal is made ready first (`terminal.prepare`): every job comes by here.
     """
-    parser = ArgumentParser(
-        prog=program, description=description, usage=f"{program} [--config FILE.yaml] [--SECTION.NAME VALUE ...]"
-    )
-    parser.add_argument("--config", action="config", help="YAML file with settings; later ones and flags win.")
-    for name, field in Settings.model_fields.items():
-        if field.annotation is bool:
-            parser.add_argument(f"--{name}", action="store_true", help=field.description)
-        else:
-            kind: Any = field.annotation
-            parser.add_argument(f"--{name}", type=kind, default=field.default, help=field.description)
-    for action in parser._actions:
-        section = action.dest.split(".")[0]
-        is_group = isinstance(getattr(Settings.model_fields.get(section), "default", None), Section)
-        if is_group and section not in sections:
-            action.help = argparse.SUPPRESS
+    terminal.prepare()
     try:
-        read = parser.instantiate(parser.parse_args(arguments))
-    except ValidationError as error:  # of settings that only together are wrong
-        parser.error("; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors()))
-    return Settings(**{name: getattr(read, name) for name in Settings.model_fields})
+        return _settled(command_line.steps(program, description, sections, Settings, arguments))
+    except SettingsError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _settled(steps: Sequence[Step]) -> Settings:
+    """The settings that some steps, one after the other, make of the defaults. Raises SettingsError."""
+    plain, sources = Settings().model_dump(), {}
+    for step in steps:
+        leaves = [(step.name, step.source, step.text)] if step.name else from_file(step.text, Settings)
+        for name, source, given in leaves:
+            place = plain
+            *above, last = name.split(".")
+            for each in above:
+                place = place[each]
+            place[last] = value_of(name, source, given, Settings)
+            sources[name] = (source, given)
+    try:
+        return Settings.model_validate(plain)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_told(problem, sources) for problem in error.errors())) from None
+
+
+def _told(problem: Any, sources: dict[str, tuple[str, Any]]) -> str:
+    """One of pydantic's complaints in words of a settings file."""
+    place, reason = [str(part) for part in problem["loc"]], problem["msg"].removeprefix("Value error, ")
+    reason = reason.replace("Input should be", "it must be")
+    if problem["type"] == "string_pattern_mismatch":
+        reason = f"it must match {problem['ctx']['pattern']}"
+    for count in range(len(place), 0, -1):
+        name = ".".join(place[:count])
+        if name in sources:
+            source, given = sources[name]
+            return f"{source}: {name} is {shown(given)}: {reason}"
+    return f"{'.'.join(place)}: {reason}"  # settings that only together are wrong
 
 
 def fingerprint(value: Any) -> str:

@@ -14,7 +14,7 @@ from halfiqa_ray.data.photos import images
 KINDS = {
     **images.KINDS,
     "leaves_root": "the name leads out of data.root",
-    "bad_name": "the file's name is not UTF-8",
+    "bad_name": "the name is not UTF-8, or an object's key is no path (//, ./, ../, or a slash at its end): rename it",
     "unreadable_folder": "the folder may not be listed",
     "duplicate_name": "the photo is named more than once",
     "ambiguous_name": "the name fits several photos, or several names fit the photo",

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from halfiqa_ray import storage
-from halfiqa_ray.config import ModelSettings, Section, TrainSettings
+from halfiqa_ray.config import ModelSettings, Name, Section, TrainSettings, checked_name
 from halfiqa_ray.models import shipped
 from halfiqa_ray.models.base import MosScale, Preprocessing, QualityModel
 from halfiqa_ray.models.build import build_model
@@ -46,12 +46,12 @@ class CheckpointRecord(Section):
     """What ``model.json`` says. What only training knows is null for weights that were not trained here."""
 
     format: Literal[2] = Field(2, description="Version of these columns.")
-    dataset: str = Field(description="Data set that the model was trained on.")
+    dataset: Name = Field(description="Data set that the model was trained on.")
     synthetic: bool = Field(description="Trained on synthetic scores (demo data): its numbers say nothing of people.")
     mos_scale: MosScale = Field(description="Native MOS range of that data set; scores come out in it.")
     model: ModelSettings = Field(description="Model settings; the backbone weights named there were the start.")
     preprocessing: Preprocessing = Field(description="How a photo becomes input.")
-    run: str = Field(description="Name of the training run.")
+    run: Name = Field(description="Name of the training run.")
     train: TrainSettings | None = Field(description="Training settings.")
     seed: int | None = Field(description="Seed of the run.")
     stage: str | None = Field(description="Stage of the best epoch.")
@@ -64,7 +64,12 @@ class CheckpointRecord(Section):
 
 
 def checkpoint_uri(output: str, dataset: str, model: str, run: str) -> str:
-    """Where a training run puts its checkpoint."""
+    """Where a training run puts its checkpoint. Raises ValueError for a name that would hide or leave the folder."""
+    for name in (dataset, model, run):
+        try:
+            checked_name(name)
+        except ValueError as error:
+            raise ValueError(f"there is no checkpoint of {dataset!r}, {model!r}, {run!r}: {name!r}: {error}") from None
     return storage.join(output, "checkpoints", dataset, model, run)
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from halfiqa_ray import terminal
 from halfiqa_ray.config import parse
 from halfiqa_ray.queries import answers
 from halfiqa_ray.queries.connection import EVERY, connect
@@ -17,6 +18,7 @@ RAW = argparse.RawDescriptionHelpFormatter
 
 def run(arguments: Sequence[str] | None = None, program: str = "query.py") -> int:
     """Parse command line words, by default this process's own, ask, return the exit code."""
+    terminal.prepare()
     command = argparse.ArgumentParser(program, None, DESCRIPTION, answers.help_text(), formatter_class=RAW)
     command.add_argument("sql", nargs="?", help="SQL; - reads it from standard input")
     command.add_argument("--output", help="where the other jobs wrote to (default: that of --config, or results)")
@@ -32,10 +34,12 @@ def run(arguments: Sequence[str] | None = None, program: str = "query.py") -> in
     if given.list == (given.sql is not None):
         command.error("give either SQL or --list")
     settings = parse(program, "", [], [word for file in given.config for word in ("--config", file)])
-    sql = sys.stdin.read() if given.sql == "-" else given.sql
     try:
+        sql = sys.stdin.buffer.read().decode("utf-8-sig") if given.sql == "-" else given.sql
         with connect(given.output or settings.output, given.dataset or (EVERY if given.list else None)) as results:
-            print(answers.describe(results) if given.list else answers.answer(results, sql, given.format, given.file))
+            told = answers.describe(results) if given.list else answers.answer(results, sql, given.format, given.file)
+        is_data = given.format != "table" and not given.list and given.file is None
+        terminal.say(told, is_data)
     except (ValueError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

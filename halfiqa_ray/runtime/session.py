@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import ray
 import ray.data
 
+from halfiqa_ray import machine
 from halfiqa_ray.config import Settings
+from halfiqa_ray.runtime import address, room
 from halfiqa_ray.runtime.capacity import capacity
 from halfiqa_ray.runtime.nodes import check_nodes
 from halfiqa_ray.runtime.task_errors import plain_task_errors
 
 LEAST_CPUS = 4
-MOST_OBJECT_STORE = 2 * 2**30
+MOST_OBJECT_STORE, LEAST_OBJECT_STORE = 2 * 2**30, 128 * 2**20
+SHARE_OF_SHM = 0.9
 NO_PROGRESS_SECONDS = 300
 LOOPBACK = "127.0.0.1"
 DASHBOARD_ADDRESS = "RAY_API_SERVER_ADDRESS"  # a variable of Ray
@@ -27,14 +31,14 @@ DASHBOARD_ADDRESS = "RAY_API_SERVER_ADDRESS"  # a variable of Ray
 def ray_session(settings: Settings, photos: Sequence[str] | None = None, dashboard: bool = False) -> Iterator[None]:
     """Ray for the length of a ``with`` block; with ``photos`` (URIs), once every node reaches them and the output.
 
-    Raises PreflightError when one does not. A session that runs already is used and left running; with RAY_ADDRESS set
-    (as in a submitted job) that cluster is joined; otherwise a private session on loopback is started, and ended with
-    the block. With ``dashboard`` that one has Ray's web page and State API too, on loopback and behind its token.
+    Raises PreflightError when one does not, and ClusterError when there is no cluster at RAY_ADDRESS, or when this
+    machine has no room for a session (`room`). A session that runs already is used and left running; with RAY_ADDRESS
+    set (as in a submitted job) that cluster is joined; otherwise a private session on loopback is started, and ended
+    with the block. With ``dashboard`` that one has Ray's web page and State API too, on loopback and behind its token.
     """
     running = ray.is_initialized()
-    private_dashboard = dashboard and not running and not _joins()
-    if not running:
-        _start(dashboard)
+    private_dashboard = dashboard and not running and not address.given()
+    folder = None if running else _start(dashboard)
     before = ray.data.DataContext.get_current()
     try:
         if photos is not None:
@@ -46,15 +50,31 @@ def ray_session(settings: Settings, photos: Sequence[str] | None = None, dashboa
         ray.data.DataContext._set_current(before)
         if not running:
             ray.shutdown()
+            room.leave(folder)
             if private_dashboard:
                 del os.environ[DASHBOARD_ADDRESS]
 
 
-def _start(dashboard: bool) -> None:
+def _start(dashboard: bool) -> str | None:
+    """Join the cluster, or start a private session; returns the folder that was made for Ray's files, if one was."""
     # Workers report through results and errors; their own logs stay in Ray's log folder.
-    if _joins():
-        ray.init(log_to_driver=False, logging_level=logging.WARNING)
-        return
+    if cluster := address.given():
+        cluster = address.checked(cluster)
+        try:
+            ray.init(address=cluster, log_to_driver=False, logging_level=logging.WARNING)
+        except Exception as error:  # of versions, tokens and networks
+            raise address.ClusterError(address.refusal(cluster, str(error))) from error
+        return None
+    folder = room.folder()
+    try:
+        _start_private(folder, dashboard)
+    except BaseException:
+        room.leave(folder)
+        raise
+    return folder
+
+
+def _start_private(folder: str | None, dashboard: bool) -> None:
     port = _free_port() if dashboard else None
     if port is not None:
         # Ray's processes inherit it. Without it they look for a Ray on this machine, and give up when there are two:
@@ -67,16 +87,12 @@ def _start(dashboard: bool) -> None:
         dashboard_port=port,
         # Logical CPUs are tokens, not cores: with fewer than 4, a pool of actors could take them all, and the tasks
         # that read for it would wait for ever.
-        num_cpus=max(LEAST_CPUS, os.cpu_count() or 1),
+        num_cpus=max(LEAST_CPUS, machine.cores()),
         object_store_memory=_object_store_bytes(),
         log_to_driver=False,
         logging_level=logging.WARNING,
+        _temp_dir=folder,
     )
-
-
-def _joins() -> bool:
-    """Whether there is a cluster to join."""
-    return os.environ.get("RAY_ADDRESS", "local") != "local"
 
 
 def _free_port() -> int:
@@ -86,9 +102,17 @@ def _free_port() -> int:
 
 
 def _object_store_bytes() -> int:
-    """An eighth of the memory, 2 GiB at most: batches pass through it quickly, and Ray's default is 30%."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(MOST_OBJECT_STORE, memory // 8)
+    """An eighth of the memory, 2 GiB at most: batches pass through it quickly, and Ray's default is 30%.
+
+    Where /dev/shm is smaller (64 MiB in a container, by default), what is free there; below `LEAST_OBJECT_STORE` Ray is
+    left to put the store into its folder on disk, and says so.
+    """
+    wanted = min(MOST_OBJECT_STORE, machine.memory() // 8)
+    with suppress(OSError):  # there is no such place but on Linux
+        free = int(shutil.disk_usage("/dev/shm").free * SHARE_OF_SHM)  # noqa: S108
+        if LEAST_OBJECT_STORE <= free < wanted:
+            return free
+    return max(wanted, LEAST_OBJECT_STORE)
 
 
 def _data_context(before: ray.data.DataContext, settings: Settings) -> ray.data.DataContext:

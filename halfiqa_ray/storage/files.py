@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,15 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from halfiqa_ray import schema
+from halfiqa_ray.config.uris import checked_uri, shown
 from halfiqa_ray.storage.object_store import StorageError, explain, open_bucket
+
+REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def is_remote(uri: str) -> bool:
     """Whether ``uri`` names an object store (``s3://``, ``gs://`` ...) rather than a local path."""
-    return "://" in uri and not uri.startswith("file://")
+    return REMOTE.match(uri) is not None and not uri.startswith("file://")
 
 
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -49,10 +53,14 @@ def opened(uri: str) -> Iterator[tuple[pafs.FileSystem, str]]:
 
     What the filesystem of an object store raises in the block is a StorageError, but that a file is not there stays a
     FileNotFoundError. Raises StorageError at once when the store does not answer or has no such bucket, and ValueError
-    for a scheme that pyarrow does not know.
+    for a scheme that pyarrow does not know, and for what is nearly a URI: it would be a folder of that name.
     """
+    try:
+        checked_uri(uri)
+    except ValueError as error:
+        raise ValueError(f"cannot open {shown(uri)}: {error}") from None
     if not is_remote(uri):
-        yield pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+        yield pafs.LocalFileSystem(), _local(uri)
         return
     scheme, _, rest = uri.partition("://")
     bucket, slash, key = rest.partition("/")
@@ -66,6 +74,13 @@ def opened(uri: str) -> Iterator[tuple[pafs.FileSystem, str]]:
         raise
     except OSError as error:
         raise StorageError(explain(uri, str(error))) from error
+
+
+def _local(uri: str) -> str:
+    try:
+        return str(Path(uri.removeprefix("file://")).expanduser().absolute())
+    except RuntimeError:  # of a user without a home, or of one that is not there
+        raise ValueError(f"{uri}: whose home folder is meant is not known: write out the path") from None
 
 
 def join(uri: str, *parts: str) -> str:
@@ -103,7 +118,7 @@ def _list_once(uri: str, suffix: str, recursive: bool) -> list[str]:
         infos = store.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=recursive))
         found = []
         for info in infos:
-            relative = info.path[len(path.rstrip("/")) :].lstrip("/")
+            relative = info.path[len(path.rstrip("/")) :].removeprefix("/")  # one: a key may have two
             hidden = any(part.startswith((".", "_")) for part in relative.split("/"))
             if info.type == pafs.FileType.File and relative.endswith(suffix) and not hidden:
                 found.append(f"{base}/{relative}")

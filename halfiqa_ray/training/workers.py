@@ -19,7 +19,7 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
-from halfiqa_ray import schema, storage
+from halfiqa_ray import machine, schema, storage
 from halfiqa_ray.config import Settings, TrainSettings, fingerprint
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.models.backbones import synchronised
@@ -115,7 +115,7 @@ def fit_on_workers(
 
 def torch_threads(settings: TrainSettings) -> int:
     """Torch threads of one worker, when every worker is on this machine."""
-    return settings.threads or max(1, len(os.sched_getaffinity(0)) // settings.workers)
+    return settings.threads or max(1, machine.cores() // settings.workers)
 
 
 def worker(config: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ def test_help_names_every_view_and_function():
 @pytest.fixture
 def job(monkeypatch, capsys, planted_output):
     def ask(*arguments, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         try:
             code = run(arguments)
         except SystemExit as stop:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from halfiqa_ray.config import Settings
+from tests.runtime.listening import LOOPBACK
 
 
 def test_a_running_session_is_used_and_left_running(cluster, data_ctx):
@@ -21,8 +22,9 @@ def test_a_running_session_is_used_and_left_running(cluster, data_ctx):
 
 SCRIPT = """
 import json, os
+from tests.runtime.listening import listening
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines.session import ray_session
+from halfiqa_ray.runtime.session import ray_session
 import ray
 
 with ray_session(Settings()):
@@ -32,7 +34,8 @@ with ray_session(Settings()):
     rows = ray.data.range(5).map_batches(lambda batch: batch).count()
     found = {"rows": rows, "address": ray.get_runtime_context().gcs_address, "mode": os.environ["RAY_AUTH_MODE"],
              "same_token": ray.get(token.remote()) == os.environ["RAY_AUTH_TOKEN"],
-             "cpus": ray.cluster_resources()["CPU"]}
+             "cpus": ray.cluster_resources()["CPU"], "store": ray.cluster_resources()["object_store_memory"],
+             "listening": listening(os.getpid())}
 print(json.dumps(found | {"left_running": ray.is_initialized()}))
 """
 
@@ -40,7 +43,7 @@ print(json.dumps(found | {"left_running": ray.is_initialized()}))
 DASHBOARD = """
 import json, os, urllib.error, urllib.request
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines.session import DASHBOARD_ADDRESS, ray_session
+from halfiqa_ray.runtime.session import DASHBOARD_ADDRESS, ray_session
 from halfiqa_ray.training.tune import check_dashboard
 
 with ray_session(Settings(), dashboard=True):
@@ -72,13 +75,14 @@ def test_a_dashboard_is_private_and_found_beside_another_ray(cluster, tmp_path):
 
 
 def test_a_private_session_is_private_and_quiet(tmp_path):
+    """Also where RAY_ADDRESS is set to nothing, as compose files and CI do: no cluster to join, and no open port."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         capture_output=True,
         text=True,
-        timeout=120,
-        env=environment | {"HOME": str(tmp_path)},
+        timeout=240,
+        env=environment | {"HOME": str(tmp_path), "RAY_ADDRESS": ""},
         cwd=Path(__file__).parents[2],
     )
     assert ran.returncode == 0, ran.stderr
@@ -88,4 +92,7 @@ def test_a_private_session_is_private_and_quiet(tmp_path):
     assert found["address"].startswith("127.0.0.1:")
     assert found == found | {"rows": 5, "mode": "token", "same_token": True, "left_running": False}
     assert found["cpus"] >= 4
+    assert found["store"] <= 2 << 30
+    assert sum(found["listening"].values()) >= 3  # Ray's head, raylet and workers
+    assert set(found["listening"]) <= LOOPBACK
     assert not (tmp_path / ".ray").exists()

@@ -29,11 +29,13 @@ def read(settings: DataSettings) -> Listing:
         ),
         ("not_a_file", index.special, KINDS["not_a_file"]),
         ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),
+        ("bad_name", index.no_path, KINDS["bad_name"]),
         ("unreadable_folder", index.unreadable, "the folder may not be listed: its photos are left out"),
     )
     for kind, paths, message in unusable:
         for path in sorted(paths):
-            listing.problems.append(Problem(kind, message, index.uri(path), None, path, index.uri(path)))
+            where = f"{index.root.rstrip('/')}/{path}"  # as it is there: a key may begin with a slash
+            listing.problems.append(Problem(kind, message, where, None, path, where))
     listing.notes += index.left_out()
     if not listing.rows and not listing.problems:
         found = "; ".join(listing.notes) or "it is empty"

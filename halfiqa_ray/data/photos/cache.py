@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from halfiqa_ray import machine
 from halfiqa_ray.data.photos.images import Bounds, ImageError, read_photo
 
 BATCHES_AHEAD = 2
@@ -38,7 +38,7 @@ class PhotoCache:
         self.kept: dict[int, NDArray[np.uint8]] = {}
         self.problems: dict[int, tuple[str, str]] = {}
         self.lock = Lock()
-        self.pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode")
+        self.pool = ThreadPoolExecutor(threads or min(8, machine.cores()), thread_name_prefix="decode")
 
     def batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
         """RGB pixels (N, height, width, 3) of one batch of photos after another, as new arrays, and which are readable.

@@ -1,6 +1,8 @@
-"""The process that decodes photos for `guard`: ``python -m halfiqa_ray.data.decoder FD BYTES SECONDS``.
+"""The process that decodes photos for `guard`: ``python -m halfiqa_ray.data.photos.decoder FD BYTES SECONDS ERRORS``.
 
-It says that it is ready, then reads one JSON line a photo from standard input and answers with one on standard output.
+It says how many bytes it may take when it is ready, then reads one JSON line a photo from standard input and answers
+with one on standard output. Errors go to where the process that asks wants to read why it does not start; from then on
+to the file descriptor ERRORS.
 The photo's bytes, and then its pixels at every wanted size, one after the other, lie in the shared memory behind the
 file descriptor FD. It ends when its input does, or a little after SECONDS over one photo, so that it does not outlive
 the process that asks. It imports Pillow and numpy, not torch or Ray.
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from halfiqa_ray import machine
 from halfiqa_ray.data.photos.decoding import ImageError, Wanted, decode_at
 
 LATE = 5  # seconds after those in which the process that asks would have ended this one
@@ -32,15 +35,19 @@ def remapped(shared: int, memory: mmap.mmap | None) -> mmap.mmap:
     return memory if memory is not None and len(memory) == size else mmap.mmap(shared, size)
 
 
-def bound(memory: int) -> None:
+def bound(memory: int) -> int:
     """Let this process take ``memory`` bytes at most, leave no core file, and be the first that a full machine ends.
 
-    What is bounded is what it writes to (RLIMIT_DATA); the libraries and the shared memory do not count.
+    What is bounded is what it writes to (RLIMIT_DATA); the libraries and the shared memory do not count. A lower limit
+    of the shell (``ulimit -d``) stays; returns the one that counts.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    lowest = min([memory, *machine.shell_limits("DATA"), *machine.shell_limits("DATA", hard=True)])
+    with suppress(ValueError, OSError):  # systems other than Linux may not take it
+        resource.setrlimit(resource.RLIMIT_DATA, (lowest, lowest))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # there is no such file but on Linux
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    return lowest
 
 
 def answer(asked: dict[str, Any], shared: int, memory: mmap.mmap) -> dict[str, Any]:
@@ -65,11 +72,13 @@ def answer(asked: dict[str, Any], shared: int, memory: mmap.mmap) -> dict[str, A
 
 def main() -> None:
     """Serve until standard input ends."""
-    shared, memory_bytes, seconds = map(int, sys.argv[1:])
-    bound(memory_bytes)
+    shared, memory_bytes, seconds, errors = map(int, sys.argv[1:])
+    lowest = bound(memory_bytes)
     memory = None
     Image.preinit()  # the first photo is not to wait for it
-    print("ready", flush=True)
+    os.dup2(errors, 2)
+    os.close(errors)
+    print(lowest, flush=True)
     for line in sys.stdin.buffer:
         memory = remapped(shared, memory)
         signal.alarm(seconds + LATE)  # its default action ends C code as well

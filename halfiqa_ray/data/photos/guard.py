@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 
 import halfiqa_ray
+from halfiqa_ray import machine
 from halfiqa_ray.data.photos.decoder import remapped
 from halfiqa_ray.data.photos.decoding import ImageError, Photo, Wanted
 
@@ -55,6 +56,7 @@ class Decoder:
 
     def __init__(self, seconds: float, memory: int) -> None:
         self.seconds, self.memory_bytes = seconds, memory
+        self.most_bytes = memory  # that the running process may take: the shell may allow less
         self.process: subprocess.Popen[bytes] | None = None
         self.file = _shared_file()
         os.ftruncate(self.file, ROOM)
@@ -67,7 +69,7 @@ class Decoder:
         except Killed:  # the first to go on a full machine, whoever filled it: once more before it is the photo's
             said = self._ask(data, wanted)
         if "error" in said:
-            raise ImageError(said["error"], said.get("message") or _more_memory(self.memory_bytes))
+            raise ImageError(said["error"], said.get("message") or _more_memory(self.memory_bytes, self.most_bytes))
         self.memory = remapped(self.file, self.memory)
         pixels, start = [], 0
         for shape in said["shapes"]:
@@ -111,24 +113,30 @@ class Decoder:
         if self.process is None:
             package = str(Path(halfiqa_ray.__file__).parents[1])
             path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-            self.process = subprocess.Popen(  # noqa: S603  # our own module
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "halfiqa_ray.data.photos.decoder",
-                    *(str(value) for value in (self.file, self.memory_bytes, math.ceil(self.seconds))),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=[self.file],
-                env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
-            )
-            if not _line(self.process, START_SECONDS):
-                if self.process.poll() == -signal.SIGKILL:
-                    raise self._died(-signal.SIGKILL)
-                self._end()
-                raise RuntimeError("the process that decodes photos, halfiqa_ray.data.decoder, does not start")
+            with tempfile.TemporaryFile() as said, _kept_errors() as errors:
+                self.process = subprocess.Popen(  # noqa: S603  # our own module
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "halfiqa_ray.data.photos.decoder",
+                        *(str(value) for value in (self.file, self.memory_bytes, math.ceil(self.seconds), errors)),
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    pass_fds=[self.file, errors],
+                    env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
+                )
+                line = _line(self.process, START_SECONDS)
+                if not line:
+                    code = self.process.poll()
+                    if code == -signal.SIGKILL:
+                        raise self._died(code)
+                    self._end()
+                    said.seek(0)
+                    raise RuntimeError(_does_not_start(line, said.read().decode(errors="replace")))
+            self.most_bytes = int(line)
         return self.process
 
     def _died(self, code: int) -> ImageError:
@@ -156,7 +164,7 @@ class Decoders:
     def __init__(self, seconds: float, memory: int) -> None:
         self.seconds, self.memory = seconds, memory
         self.free: list[Decoder] = []
-        self.slots = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+        self.slots = threading.BoundedSemaphore(machine.cores())
         self.lock = threading.Lock()
 
     def decode(self, data: bytes, wanted: Wanted) -> Photo:
@@ -217,5 +225,34 @@ def _how_it_ended(code: int) -> str:
     return signal.Signals(-code).name
 
 
-def _more_memory(memory: int) -> str:
-    return f"decoding it takes more than {memory:,} bytes of memory (data.decode_bytes)"
+def _more_memory(wanted: int, most: int) -> str:
+    what = "data.decode_bytes" if most == wanted else "the limit of the shell, ulimit -d, below data.decode_bytes"
+    return f"decoding it takes more than {most:,} bytes of memory ({what})"
+
+
+def _does_not_start(line: bytes | None, errors: str) -> str:
+    """Why, in one line: what it said last, and the shell's limits, which are the usual cause."""
+    texts = [text.strip() for text in reversed(errors.splitlines()) if text.strip()]
+    last = next((text for text in texts if "rror" in text), texts[0] if texts else "")
+    cause = last or (f"it says nothing for {START_SECONDS} s" if line is None else "it ends without a word")
+    limits = {"ulimit -v": "AS", "ulimit -d": "DATA", "ulimit -s": "STACK", "ulimit -u": "NPROC", "ulimit -n": "NOFILE"}
+    found = {flag: machine.shell_limits(name) for flag, name in limits.items()}
+    set_ones = ", ".join(f"{flag}: {limit[0]:,}" for flag, limit in found.items() if limit)
+    return (
+        f"the process that decodes photos does not start ({cause}). Is a limit of the shell too low "
+        f"({set_ones or 'none'}; -v, -d and -s in bytes)? Raise it, or set data.decode_seconds to 0 "
+        f"to decode without such a process"
+    )
+
+
+@contextmanager
+def _kept_errors() -> Iterator[int]:
+    """A copy of standard error for the decoder, where there is one."""
+    try:
+        copy = os.dup(2)
+    except OSError:  # it is closed
+        copy = os.open(os.devnull, os.O_WRONLY)
+    try:
+        yield copy
+    finally:
+        os.close(copy)

@@ -41,6 +41,7 @@ class PhotoIndex:
     dangling: frozenset[str] = frozenset()  # symbolic links to nothing
     special: frozenset[str] = frozenset()  # pipes, sockets and devices with the name of a photo
     misnamed: frozenset[str] = frozenset()  # names that are not UTF-8, with \\x.. in place of the odd bytes
+    no_path: frozenset[str] = frozenset()  # keys of an object store that no path can say: with //, ./ or ../ in them
     unreadable: frozenset[str] = frozenset()  # folders that may not be listed
     other: Counter[str] = field(default_factory=Counter)  # files that are no photos, by extension
     targets: frozenset[str] = frozenset()  # folders of what the links in ``leaving`` lead to
@@ -225,7 +226,14 @@ def _remote(root: str) -> PhotoIndex:
     with storage.opened(root) as (store, base):
         infos = store.get_file_info(pafs.FileSelector(base, recursive=True))
     start = len(base.rstrip("/")) + 1
-    files = {info.path[start:]: info for info in infos if info.type == pafs.FileType.File}
+    files = {}
+    for info in infos:
+        path = info.path[start:]
+        marker = info.type == pafs.FileType.Directory and is_photo(path) and not path.endswith("/")
+        if marker or (info.type == pafs.FileType.File and not {"", ".", ".."}.isdisjoint(path.split("/"))):
+            index.no_path |= {path}  # a marker: an empty object whose key is that of a photo, and a slash
+        elif info.type == pafs.FileType.File:
+            files[path] = info
     written = left_out.outputs(files.keys())
     folders: dict[str, set[str]] = defaultdict(set)  # that are left out, by why
     for path, info in sorted(files.items()):

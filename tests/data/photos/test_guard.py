@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from halfiqa_ray import machine
 from halfiqa_ray.data.photos import guard
 from halfiqa_ray.data.photos.decoding import KINDS, ImageError, Wanted, decode_at
 from halfiqa_ray.data.photos.guard import ROOM_KEPT, Decoder, Decoders
@@ -154,11 +155,11 @@ def test_a_decoder_that_hangs_ends_without_the_process_that_asks(monkeypatch):
     """One that hangs in C code cannot see that its input has ended."""
     code = (
         "import sys, time; from halfiqa_ray.data.photos import decoder; decoder.LATE = 0; "
-        "decoder.answer = lambda *asked: time.sleep(100); sys.argv[1:] = sys.argv[1:4]; decoder.main()"
+        "decoder.answer = lambda *asked: time.sleep(100); sys.argv[1:] = sys.argv[1:5]; decoder.main()"
     )
     with tempfile.TemporaryFile() as shared:
         shared.truncate(100)
-        command = [sys.executable, "-c", code, str(shared.fileno()), str(MEMORY), "1"]
+        command = [sys.executable, "-c", code, str(shared.fileno()), str(MEMORY), "1", "2"]
         hangs = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[shared.fileno()])
         hangs.stdin.write(b"{}\n")
         hangs.stdin.close()
@@ -193,7 +194,7 @@ def test_threads_get_their_own_photos():
         found = list(pool.map(lambda data: decoders.decode(data, Wanted(ROOM)).pixels[0], photos * 3))
     for pixels, data in zip(found, photos * 3, strict=True):
         np.testing.assert_array_equal(pixels, decode_at(data, Wanted(ROOM)).pixels[0])
-    assert 1 <= len(decoders.free) <= min(4, len(os.sched_getaffinity(0)))
+    assert 1 <= len(decoders.free) <= min(4, machine.cores())
     decoders.close()
 
 
@@ -232,3 +233,74 @@ def test_decoders_end_with_the_process_that_asks():
             return
         gone.wait(0.1)
     raise AssertionError("the decoder is still there")
+
+
+LIMITED = """
+import resource, sys
+kind, soft, hard = getattr(resource, sys.argv[1]), *map(int, sys.argv[2:4])
+if hard > 0:  # as a login shell that may not raise it again
+    import ctypes
+    ctypes.CDLL(None).prctl(24, 24, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE
+resource.setrlimit(kind, (soft, hard))
+from halfiqa_ray.data.photos.decoding import ImageError, Wanted
+from halfiqa_ray.data.photos.guard import Decoder
+from tests.data.photo_files import jpeg
+from tests.data.photos.test_guard import png
+decoder = Decoder(60, 4 << 30)
+print(decoder.decode(jpeg(), Wanted(10**6)).height, decoder.most_bytes)
+try:
+    decoder.decode(png(12_000, 11_000), Wanted(2 * 10**8))
+except ImageError as error:
+    print(error)
+print(resource.getrlimit(kind) == (soft, hard))
+"""
+
+
+def limited(kind, soft, hard):
+    words = [sys.executable, "-c", LIMITED, kind, str(soft), str(hard)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.parametrize("hard", [400 << 20, -1])
+def test_a_lower_limit_of_the_shell_is_the_one_that_counts(hard):
+    """As on login nodes (`ulimit -d`): photos decode, the message names it, the asking process keeps its own."""
+    told = limited("RLIMIT_DATA", 400 << 20, hard)
+    assert told.returncode == 0, told.stderr
+    first, second, third = told.stdout.splitlines()
+    assert first.endswith(f" {400 << 20}")
+    assert "more than 419,430,400 bytes of memory (the limit of the shell, ulimit -d" in second
+    assert third == "True"
+
+
+def test_a_decoder_that_cannot_start_says_why(monkeypatch):
+    """Its own last words, the shell's limits, and the setting that does without it."""
+    monkeypatch.setitem(guard.ENVIRONMENT, "PYTHONHOME", "/nowhere")
+    with pytest.raises(RuntimeError, match=r"does not start \(.*encodings.*ulimit.*decode_seconds") as raised:
+        Decoder(60, MEMORY).decode(jpeg(), Wanted(ROOM))
+    assert "\n" not in str(raised.value)
+
+
+AS_ON_A_MAC = """
+import os
+for name in ("sched_getaffinity", "sched_setaffinity", "memfd_create"):
+    if hasattr(os, name):
+        delattr(os, name)
+from halfiqa_ray import machine
+from halfiqa_ray.data.photos.images import Bounds, read_photo
+from halfiqa_ray.data.photos.cache import PhotoCache
+import halfiqa_ray.training.train as train, sys
+from halfiqa_ray.config import TrainSettings
+photo = read_photo(sys.argv[1], Bounds(10**6, 60))
+cache = PhotoCache([sys.argv[1]], 8, 8, Bounds(10**6, 60), 0)
+print(photo.height, machine.cores(), train.torch_threads(TrainSettings()) >= 1)
+"""
+
+
+def test_without_what_only_linux_has(tmp_path):
+    """macOS has neither the affinity of processes nor memory files."""
+    (tmp_path / "a.jpg").write_bytes(jpeg(0, 48, 32))
+    words = [sys.executable, "-c", AS_ON_A_MAC, str(tmp_path / "a.jpg")]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split()[0] == "48"
+    assert told.stdout.split()[2] == "True"

@@ -235,3 +235,22 @@ def test_object_store_keys_mean_themselves(bucket):
 def test_a_bucket_that_is_not_there(bucket):
     with pytest.raises(DataError, match=r"data\.root"):
         find_photos(bucket.replace("test-", "no-such-bucket-"))
+
+
+def test_keys_that_are_no_paths_are_problems_and_never_silent(bucket):
+    """Amazon takes any text for a key: two slashes, dots, a slash at the end of a photo's name."""
+    import boto3
+
+    from halfiqa_ray.config import DataSettings
+    from halfiqa_ray.data.lists.folder import read
+
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    good = ["a.jpg", " g .jpg", "sub/b.jpg", "ü.jpg"]
+    odd = ["/b.jpg", "./c.jpg", "../d.jpg", "sub//f.jpg", "sub/./g.jpg", "sub/../h.jpg"]
+    for key in [*good, *odd, "h.jpg/", "sub/", "empty/"]:
+        client.put_object(Bucket=bucket[5:], Key=f"photos/{key}", Body=b"" if key.endswith("/") else b"x")
+    listing = read(DataSettings(root=f"{bucket}/photos"))
+    assert sorted(row.image_id for row in listing.rows) == sorted(good)
+    assert sorted(problem.image_id for problem in listing.problems) == sorted([*odd, "h.jpg"])
+    assert {problem.kind for problem in listing.problems} == {"bad_name"}
+    assert f"{bucket}/photos//b.jpg: " in "".join(map(str, listing.problems))
