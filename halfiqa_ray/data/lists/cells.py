@@ -17,7 +17,7 @@ ABOVE = 20  # rows of a title, at most, above the header
 
 def key(name: str) -> str:
     """A column's name as it is compared: `Image Name`, `image-name` and `ImageName` are image_name."""
-    return re.sub(r"[\s_.\-]+", "", name.strip().strip("'\"\ufeff")).lower()
+    return re.sub(r"[\s_.\-]+", "", name.strip().lstrip("#").strip("'\"\ufeff")).lower()
 
 
 NAME_KEYS = frozenset(map(key, NAME_COLUMNS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from halfiqa_ray.config import DataSettings
 from halfiqa_ray.data.manifest import Listing, Row
-from halfiqa_ray.data.photos.listing import find_photos
+from halfiqa_ray.data.photos.listing import TO_NOTHING, find_photos
 from halfiqa_ray.data.problems import KINDS, DataError, Problem
 
 
@@ -25,7 +25,7 @@ def read(settings: DataSettings) -> Listing:
         (
             "missing_photo",
             index.dangling,
-            "a symbolic link to nothing (of git-annex or DVC: run `git annex get` or `dvc pull` first)",
+            TO_NOTHING,
         ),
         ("not_a_file", index.special, KINDS["not_a_file"]),
         ("bad_name", index.misnamed, "its name is not UTF-8: rename it"),

@@ -101,6 +101,10 @@ class ScoreList:
         if self.written is not None:
             return f"the columns {[cell.strip() for cell in self.written]}"
         first = self.lines[0]
+        if self.columns == 1:
+            return (
+                f"rows of one cell, with no comma, semicolon, tab or bar in them: row {first.number} is {first.cells}"
+            )
         return (
             f"no header that is understood (a column of names is called {', '.join(NAME_COLUMNS)}); row {first.number} "
             f"is {first.cells[:8]}"

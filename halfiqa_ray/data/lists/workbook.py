@@ -60,6 +60,9 @@ def lines_of(
 def _choose(uri: str, sheets: Sequence[Sheet], wanted: Sequence[str], names: tuple[str, ...]) -> Sheet | None:
     visible = [sheet for sheet in sheets if sheet.visible]
     named = [sheet for sheet in visible if sheet.header(names) is not None]
+    hidden = [sheet.title for sheet in sheets if not sheet.visible and sheet.header(names) is not None]
+    if hidden and not named:
+        raise DataError(f"{uri} has the columns on hidden sheets only, {hidden}: show the one that is meant")
     keys = set(map(key, wanted))
     fitting = [sheet for sheet in named if keys & set(map(key, sheet.header(names) or ()))] or named or visible
     if len(fitting) == 1:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import cached_property
 
 from halfiqa_ray.data.photos import names
+from halfiqa_ray.data.photos.decoding import OTHER_PICTURES
 
 SHOWN = 3
 
@@ -31,10 +32,13 @@ class Likely:
             return ": it is a formula; save the list with its results"
         if names.DATE.fullmatch(base):
             return ": a spreadsheet makes dates of some names; format their column as text and fill it in anew"
+        bare, suffix = posixpath.splitext(path)
+        if suffix.lower() in OTHER_PICTURES and len(made := self._by_letters.get(_letters(bare), [])) == 1:
+            return f": is {made[0]} made from it? Write that name into the list"
         for group in (self._by_letters, self._by_base):
-            found = group.get(_letters(path) if group is self._by_letters else _base(path), [])
-            if len(found) == 1:
-                return f": is {found[0]} meant?"
+            alike = group.get(_letters(path) if group is self._by_letters else _base(path), [])
+            if len(alike) == 1:
+                return f": is {alike[0]} meant?"
         return ""
 
     @cached_property

@@ -22,6 +22,8 @@ from halfiqa_ray.data.photos.likely import Likely
 from halfiqa_ray.data.photos.names import is_photo
 from halfiqa_ray.data.problems import DataError, RowError
 
+TO_NOTHING = "a symbolic link to nothing (of git-annex or DVC: run `git annex get` or `dvc pull` first)"
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:
@@ -102,6 +104,8 @@ class PhotoIndex:
         if self.leaving and self._leaves(path):
             raise RowError("leaves_root", f"{name!r} is a symbolic link that leads out of {self.root}: {self.advice}")
         fitting = same or sorted({found for stem in names.stems(path) for found in self._by_stem.get(stem, ())})
+        if not fitting and path in self.dangling:
+            raise RowError("missing_photo", f"{name!r} is {TO_NOTHING}")
         if not fitting:
             raise RowError("missing_photo", f"{name!r} is not in {storage.join(self.root, folder)}")
         if (number := names.as_number(path)) is not None:  # a spreadsheet makes 1 of 00001

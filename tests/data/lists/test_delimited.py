@@ -187,6 +187,17 @@ def test_a_header_that_is_not_understood_is_shown_as_it_is_written(photos):
     assert [row.mos for row in listing.rows] == [3, 4]
 
 
+def test_a_list_of_another_delimiter_says_which_are_known(photos):
+    write_lines(photos / "l.csv", "img_name mos", "a.jpg 50", "b.jpg 60")
+    with pytest.raises(DataError, match=r"no comma, semicolon, tab or bar in them: row 1 is \['img_name mos'\]"):
+        read(photos)
+
+
+def test_a_header_in_a_comment(photos):
+    write_lines(photos / "l.csv", "# img_name, mos", "a.jpg, 50", "b.jpg, 60")
+    assert [row.mos for row in read(photos).rows] == [50, 60]
+
+
 @pytest.mark.parametrize("more", [",", ",,", ",5"])
 def test_a_cell_too_many_is_never_cut_off(photos, more):
     write_lines(photos / "l.csv", "name,mos", "a.jpg,48,86", f"b.jpg,48{more}")

@@ -53,6 +53,8 @@ def test_links_leave_the_root_or_stay_inside(tmp_path):
     assert kind(index.find, "", "out.png") == "leaves_root"
     assert kind(index.find, "folder", "c.jpg") == "leaves_root"
     assert kind(index.find, "", "gone.jpg") == "missing_photo"
+    with pytest.raises(RowError, match=r"link to nothing.*git annex get"):
+        index.find("", "gone.jpg")
 
 
 def test_what_is_no_file_is_told_from_photos_and_opened_never(tmp_path):

@@ -77,6 +77,8 @@ def test_one_reading_or_none(name, photos, expected):
         ("a.jpg", ["sub/a.jpg"], "is sub/a.jpg meant?"),
         ("2023-01-05 00:00:00", ["1-5.jpg"], "makes dates"),
         ("05. Jan", ["1-5.jpg"], "makes dates"),
+        ("IMG_1.HEIC", ["IMG_1.jpg"], "is IMG_1.jpg made from it?"),
+        ("a.tmp", ["a.jpg"], "'a.tmp' is not in /r"),
         ("=A1", ["a.jpg"], "it is a formula"),
     ],
 )
