@@ -152,7 +152,7 @@ def test_settings_of_ones_own_are_those_of_yaml_1_2(read):
         ("output: 's3:/b/x'\n", "output is 's3:/b/x': it is not quite a URI: write s3://BUCKET/PATH"),
         ("tune: {space: [a]}\n", "tune.space is '[a]': it is a group of settings"),
         ("reproduce: {experiments: [{data: [a], modles: []}]}\n", "there is no setting 'modles' in it; there is data"),
-        ("reproduce: {experiments: [{data: [a]}]}\n", "reproduce.experiments"),
+        ("reproduce: {experiments: [{models: [[a]]}]}\n", "reproduce.experiments"),
         (b"data: {root: \xe9}\n", "/a.yaml, line 1: this is not UTF-8"),
         (b"data: {root: \x07}\n", "is not allowed in YAML"),
         ("data: {root: [}\n", "/a.yaml, line 1: "),

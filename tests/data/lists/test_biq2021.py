@@ -28,7 +28,7 @@ def photos(tmp_path):
     return write_lists(write_photos(tmp_path, *(f"Images/{name}" for name in PHOTOS)))
 
 
-def settings(root, output="", **data):
+def settings(root, output="results", **data):
     data = {"dataset": "b", "layout": "biq2021", "root": str(root), **data}
     return Settings(output=str(output), data=data)
 
