@@ -25,6 +25,7 @@ LEAST = {
     "AS": (8 << 30, "bytes of address space", "ulimit -v"),
     "STACK": (512 << 10, "bytes of stack", "ulimit -s"),
 }
+ALL_LIMITS = LEAST | {"DATA": (0, "bytes of data", "ulimit -d")}
 
 
 def folder() -> str | None:
@@ -61,6 +62,16 @@ def check_limits() -> None:
             raise ClusterError(
                 f"the shell allows {limits[0]:,} {what} ({command}), and Ray needs {least:,} at least: raise it"
             )
+
+
+def does_not_start(error: Exception) -> str:
+    """One line for a session that did not start: Ray's words, the limits of the shell, and what to do."""
+    found = {command: machine.shell_limits(name) for name, (_, _, command) in ALL_LIMITS.items()}
+    limits = ", ".join(f"{command}: {limit[0]:,}" for command, limit in found.items() if limit) or "none"
+    return (
+        f"Ray does not start on this machine: {' '.join(str(error).split())} Try again when it is less busy; "
+        f"if that does not help, raise the limits of the shell ({limits}; -v, -d and -s in bytes)"
+    )
 
 
 def _unusable(ray: Path) -> str | None:

@@ -68,8 +68,10 @@ def _start(dashboard: bool) -> str | None:
     folder = room.folder()
     try:
         _start_private(folder, dashboard)
-    except BaseException:
+    except BaseException as error:
         room.leave(folder)
+        if isinstance(error, Exception):  # of Ray's own processes: a plain Exception, say, after half a minute
+            raise address.ClusterError(room.does_not_start(error)) from error
         raise
     return folder
 

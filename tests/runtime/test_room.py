@@ -80,3 +80,28 @@ def test_a_limit_that_is_too_low_is_named(monkeypatch, name):
     room.check_limits()
     limit[0] = resource.RLIM_INFINITY
     room.check_limits()
+
+
+def test_a_session_that_does_not_start_is_one_line(monkeypatch, tmp_path):
+    """Whatever Ray raises; and the folder that was made for it goes."""
+    import ray
+
+    from halfiqa_ray.config import Settings
+    from halfiqa_ray.runtime import session
+
+    made = tmp_path / "made"
+    made.mkdir()
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.room, "folder", lambda: str(made))
+
+    def fails(*_, **told):
+        assert told["_temp_dir"] == str(made)
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray, "init", fails)
+    match = r"does not start .* timed out during startup\. .*ulimit -n"
+    with pytest.raises(ClusterError, match=match) as raised, session.ray_session(Settings()):
+        pass
+    assert "\n" not in str(raised.value)
+    assert not made.exists()
