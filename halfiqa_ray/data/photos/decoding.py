@@ -111,9 +111,7 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
                     f"{width} x {height} = {width * height:,} pixels, more than the {maximum_pixels:,} allowed "
                     "(data.maximum_pixels)",
                 )
-            image.load()
-            # Asked for only now: loading a TIFF turns it and takes the tag away.
-            return _turn(_to_rgb(image), _orientation(image))
+            return upright_rgb(image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -122,6 +120,16 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
         raise ImageError("too_many_pixels", f"more than the {maximum_pixels:,} pixels allowed") from error
     except Exception as error:  # decoders raise many types on damaged bytes, and none of them is our bug
         raise ImageError("broken_photo", _plain(error)) from error
+
+
+def upright_rgb(image: Image.Image) -> Pixels:
+    """RGB uint8 (height, width, 3) of an opened image, EXIF orientation applied.
+
+    Raises ImageError for a pixel type without a defined range, and what its decoder raises.
+    """
+    image.load()
+    # Asked for only now: loading a TIFF turns it and takes the tag away.
+    return _turn(_to_rgb(image), _orientation(image))
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:

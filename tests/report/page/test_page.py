@@ -11,8 +11,8 @@ import pytest
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report.figures.dots import section2
-from halfiqa_ray.report.page import page
-from halfiqa_ray.report.page.page import TEMPLATES, shown_runs
+from halfiqa_ray.report.page.html import SCRIPTS, TEMPLATES
+from halfiqa_ray.report.page.page import shown_runs
 from halfiqa_ray.tables.writing import NOTICE
 from tests.report import pages, planted_report
 from tests.report.pages import Parsed
@@ -62,7 +62,7 @@ def test_nothing_is_fetched_and_the_policy_would_forbid_it(parsed):
 
 
 def test_scripts_put_nothing_into_the_page_as_markup_and_can_be_inlined():
-    for name in page.SCRIPTS:
+    for name in SCRIPTS:
         source = (TEMPLATES / name).read_text()
         for word in (
             "innerHTML",
