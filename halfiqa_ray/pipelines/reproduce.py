@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from halfiqa_ray.config import Settings, parse
+from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointRecord
 from halfiqa_ray.pipelines import explain, prepare, rank
 from halfiqa_ray.report import report
@@ -23,14 +23,15 @@ from halfiqa_ray.runtime.side_by_side import side_by_side
 from halfiqa_ray.training import train
 
 
-def run(program: str, description: str, sections: Sequence[str], arguments: Sequence[str]) -> int:
+def run(read: Callable[[Sequence[str]], Settings], arguments: Sequence[str]) -> int:
     """Run the experiment that the command line names. Returns the exit code: the highest of all stages'.
 
+    ``read`` makes settings of command line words, as those of ``arguments`` with further files laid over them.
     Raises ValueError when the experiment has no data set or model, and what the stages raise.
     """
 
     def settings_of(*files: str) -> Settings:
-        return parse(program, description, sections, laid_over(arguments, files))
+        return read(laid_over(arguments, files))
 
     given = settings_of().reproduce
     experiments, at_once = given.experiments, given.at_once

@@ -70,6 +70,12 @@ ONE_AT_A_TIME = threading.Lock()  # torch's generator and matplotlib's style are
 LOOK_SECONDS = 0.5  # between looks at the run's history for a line to print; 10 times as long for object stores
 
 
+def job(settings: Settings) -> int:
+    """`run`, and print the agreement with MOS. Returns the exit code 0."""
+    print(summary(run(settings)))
+    return 0
+
+
 def run(settings: Settings, name: str = "") -> CheckpointRecord:
     """Train as ``settings`` say, or go on with the run of that name, or return at once when it is finished.
 

@@ -54,6 +54,12 @@ class TuningError(RuntimeError):
     """A search that cannot go on or has no result."""
 
 
+def job(settings: Settings) -> int:
+    """`run`, and print the trials. Returns the exit code 0."""
+    print(summary(run(settings)))
+    return 0
+
+
 def run(settings: Settings) -> TuneFolder:
     """Search as ``settings`` say, or go on with the search of that name, or return at once when it is finished.
 

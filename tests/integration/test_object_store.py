@@ -1,6 +1,6 @@
 """Every job with an object store in place of folders: what it writes there, and what it says when that cannot be."""
 
-import importlib
+import runpy
 import sys
 from pathlib import Path
 
@@ -33,7 +33,9 @@ def test_no_bucket_ends_every_job_with_a_sentence(cluster, s3_server, job, tmp_p
 def run_job(monkeypatch, job, settings, output, *flags):
     """The job in this process, as its command line calls it."""
     monkeypatch.setattr(sys, "argv", small_experiment.command(job, settings, output, *flags)[2:])
-    return importlib.import_module(f"jobs.{job}").main()
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "jobs" / f"{job}.py"), run_name="__main__")
+    return ended.value.code
 
 
 @pytest.mark.slow

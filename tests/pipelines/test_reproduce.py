@@ -1,10 +1,12 @@
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 
+from halfiqa_ray.config import parse
 from halfiqa_ray.pipelines import reproduce
 
-SECTIONS = ["reproduce"]
+READ = partial(parse, "reproduce.py", "", ["reproduce"])
 
 
 def test_flags_win_over_every_file():
@@ -26,7 +28,7 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
             "run",
             lambda s, *_, stage=stage: ran.append((stage, s.data.dataset, s.model.name, s.model.output)) or 0,
         )
-    code = reproduce.run("reproduce.py", "", SECTIONS, ["--config", f"configs/experiments/{name}.yaml", "--seed", "5"])
+    code = reproduce.run(READ, ["--config", f"configs/experiments/{name}.yaml", "--seed", "5"])
     assert code == 0
     models = ["triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa"]
     datasets = [dataset for stage, dataset, *_ in ran if stage == "prepare"]
@@ -47,4 +49,4 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
 
 def test_an_experiment_without_models_is_told(tmp_path):
     with pytest.raises(ValueError, match="names no data set, or one without models"):
-        reproduce.run("reproduce.py", "", SECTIONS, [])
+        reproduce.run(READ, [])

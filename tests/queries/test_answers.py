@@ -11,11 +11,11 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.queries.answers import FORMATS, answer, describe, help_text
+from halfiqa_ray.queries.ask import run
 from halfiqa_ray.queries.connection import QueryError
 from halfiqa_ray.queries.macros import MACROS, TABLE_MACROS
 from halfiqa_ray.queries.sources import SOURCES
 from halfiqa_ray.tables.stored.reading import vectors
-from jobs.query import main
 
 ODD = """SELECT 1 AS a, 2 AS a, 'x,"y"' AS text, [1.5, 2.5]::FLOAT[] AS list, 'nan'::DOUBLE AS nan, NULL AS nothing,
     sum(range) AS whole, 1.25::DECIMAL(5, 2) AS part, TIMESTAMP '2026-01-02 03:04:05' AS time, true AS yes,
@@ -129,17 +129,16 @@ def test_help_names_every_view_and_function():
 
 @pytest.fixture
 def job(monkeypatch, capsys, planted_output):
-    def run(*arguments, stdin=""):
-        monkeypatch.setattr(sys, "argv", ["query.py", *arguments])
+    def ask(*arguments, stdin=""):
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         try:
-            code = main()
+            code = run(arguments)
         except SystemExit as stop:
             code = stop.code
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    return run
+    return ask
 
 
 def test_the_job_answers(job, planted_output, tmp_path):

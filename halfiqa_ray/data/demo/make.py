@@ -27,7 +27,7 @@ from typing import Any
 from PIL import Image
 
 from halfiqa_ray import storage
-from halfiqa_ray.config import fingerprint
+from halfiqa_ray.config import Settings, fingerprint
 from halfiqa_ray.data.demo import distortions
 from halfiqa_ray.data.demo import lists as demo_lists
 from halfiqa_ray.data.demo import photos as demo_photos
@@ -77,6 +77,15 @@ class DemoSummary:
             for split, count in self.images.items()
         ]
         return "\n".join(lines)
+
+
+def run(settings: Settings) -> int:
+    """Write the data set that ``data.root``, ``data.layout`` and ``seed`` name, and say what it holds.
+
+    Returns the exit code 0. Raises as `make_demo`.
+    """
+    print(make_demo(settings.data.root, settings.data.layout, settings.seed))
+    return 0
 
 
 def make_demo(root: str, layout: str, seed: int = 1) -> DemoSummary:

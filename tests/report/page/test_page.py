@@ -1,14 +1,13 @@
 import base64
 import hashlib
 import re
-import runpy
-import sys
 from collections import Counter
 
 import pyarrow as pa
 import pytest
 
 from halfiqa_ray import schema, storage
+from halfiqa_ray.command import run_job
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report.figures.dots import section2
 from halfiqa_ray.report.page.html import SCRIPTS, TEMPLATES
@@ -253,16 +252,14 @@ def test_runs_to_show_are_the_newest_of_every_data_set_or_those_named(two, tmp_p
         shown_runs(Settings(output=str(tmp_path)))
 
 
-def test_the_job_says_what_is_wrong_and_makes_nothing(tmp_path, monkeypatch, capsys):
-    job = runpy.run_path("jobs/report.py")["main"]
+def test_the_job_says_what_is_wrong_and_makes_nothing(tmp_path, capsys):
     planted_report.plant(tmp_path / "there")
     for arguments, words in (
         (["--output", str(tmp_path / "no")], "no rank run of any data set below"),
         (["--output", str(tmp_path / "there"), "--report.images", "[x.jpg]"], "report.images names 'x.jpg'"),
         (["--output", str(tmp_path / "there"), "--report.datasets", "[y]"], "there are runs of planted"),
     ):
-        monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
-        assert job() == 2
+        assert run_job("report", arguments) == 2
         assert words in capsys.readouterr().err
     assert not list(tmp_path.rglob("index.html"))
 
