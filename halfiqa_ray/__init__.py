@@ -1,7 +1,7 @@
 """Exact block importance for image quality assessment, distributed with Ray.
 
-``import halfiqa_ray as hq``: ``hq.load``, ``hq.look``, ``hq.subset_scores``, ``hq.zeroed_scores`` look at photos in this
-process. They need no Ray; the import itself needs no torch either, which comes with the first use of one of them.
+``import halfiqa_ray as hq``: ``hq.load``, ``hq.look``, ``hq.subset_scores``, ``hq.zeroed_scores`` look at photos here,
+and need no Ray. The import itself needs no torch either, which comes with the first use of one of them.
 """
 
 from __future__ import annotations

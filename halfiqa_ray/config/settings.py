@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
 from pydantic import BaseModel, Field, ValidationError
 
+from halfiqa_ray.config import files
 from halfiqa_ray.config.compute import ComputeSettings
 from halfiqa_ray.config.data import DataSettings
 from halfiqa_ray.config.fitting import TrainSettings, TuneSettings
@@ -57,17 +59,39 @@ class Settings(Section):
 
 
 def parse(program: str, description: str, sections: Sequence[str], arguments: Sequence[str] | None = None) -> Settings:
-    """Read settings from the command line and ``--config`` files.
+    """Read settings from the command line and ``--config`` files (`files.find`).
 
     ``sections`` names the sections that this job uses: ``--help`` shows those; the others are accepted and
     checked, so that one YAML serves all jobs. Exits with code 2 and one clear line on an unknown or
     out-of-range setting.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser(program, description, sections, only=not {"-h", "--help"}.isdisjoint(words))
+    try:
+        words = files.with_found(words)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        read = parser.instantiate(parser.parse_args(words))
+    except ValidationError as error:  # of settings that only together are wrong
+        parser.error("; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors()))
+    return Settings(**{name: getattr(read, name) for name in Settings.model_fields})
+
+
+def make_parser(program: str, description: str, sections: Sequence[str], only: bool = False) -> ArgumentParser:
+    """The parser of a job that uses some sections. With ``only``, the others are left out: for help and completion."""
     parser = ArgumentParser(
         prog=program, description=description, usage=f"{program} [--config FILE.yaml] [--SECTION.NAME VALUE ...]"
     )
-    parser.add_argument("--config", action="config", help="YAML file with settings; later ones and flags win.")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file with settings, or the name of one that comes with the package, such as data/biq2021; later "
+        "ones and flags win.",
+    )
     for name, field in Settings.model_fields.items():
+        if only and isinstance(field.default, Section) and name not in sections:
+            continue
         if field.annotation is bool:
             parser.add_argument(f"--{name}", action="store_true", help=field.description)
         else:
@@ -78,11 +102,7 @@ def parse(program: str, description: str, sections: Sequence[str], arguments: Se
         is_group = isinstance(getattr(Settings.model_fields.get(section), "default", None), Section)
         if is_group and section not in sections:
             action.help = argparse.SUPPRESS
-    try:
-        read = parser.instantiate(parser.parse_args(arguments))
-    except ValidationError as error:  # of settings that only together are wrong
-        parser.error("; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors()))
-    return Settings(**{name: getattr(read, name) for name in Settings.model_fields})
+    return parser
 
 
 def fingerprint(value: Any) -> str:

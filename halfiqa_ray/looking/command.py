@@ -46,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
     if wants_page and count:
         _show(page, given.output, given.open)
     if page.failed:
-        print(f"halfiqa look: {count} photos scored, {len(page.failed)} not", file=sys.stderr)
+        print(f"halfiqa look: {len(page.failed)} of {count + len(page.failed)} could not be read", file=sys.stderr)
     if not count:
         return 2
     return 1 if page.failed else 0

@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(checkpoint, photos, c
     assert said.out.endswith("0.png\n")
     for name in ("1.png", "*.gif", "gone.png"):
         assert f"{photos}/{name}" in said.err
-    assert "1 photos scored, 3 not" in said.err
+    assert "3 of 4 could not be read" in said.err
 
 
 def test_without_any_photo_the_exit_code_says_so(checkpoint, photos, capsys):
