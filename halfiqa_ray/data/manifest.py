@@ -76,21 +76,26 @@ def folder(output: str, dataset: str) -> str:
     return storage.join(output, "manifest", f"dataset={dataset}")
 
 
+def uri(output: str, dataset: str) -> str:
+    """The manifest of a data set under the output URI; it is there when `prepare` has made it."""
+    return storage.join(folder(output, dataset), FILE_NAME)
+
+
 def read_manifest(output: str, dataset: str) -> pa.Table:
     """The manifest (schema.MANIFEST), its metadata in ``schema.metadata(table.schema)``.
 
     Raises DataError that says how to make it when there is none, or it is of another version of the schema.
     """
-    uri = storage.join(folder(output, dataset), FILE_NAME)
+    file = uri(output, dataset)
     try:
-        table = storage.read_table(uri)
+        table = storage.read_table(file)
     except FileNotFoundError as error:
         raise DataError(
-            f"there is no manifest of data set {dataset!r} at {uri}: run jobs/prepare.py with the same output "
+            f"there is no manifest of data set {dataset!r} at {file}: run jobs/prepare.py with the same output "
             "and data settings first"
         ) from error
     if missing := set(schema.MANIFEST.names) - set(table.column_names):
-        raise DataError(f"{uri} lacks the columns {sorted(missing)}: run jobs/prepare.py again")
+        raise DataError(f"{file} lacks the columns {sorted(missing)}: run jobs/prepare.py again")
     return table.select(schema.MANIFEST.names)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ KINDS = {
     "mos_disagrees": "the MOS is not the mean of the votes",
     "split_conflict": "the photo is in more than one split",
 }
-
+SHOWN = 3  # problems of each kind that are told
 
 # Perhaps the fault of the storage, or of a machine that is full or slow, not of the photo: worth another try.
 PASSING = {"missing_photo", "unreadable_photo", "decoder_died", "decoder_too_slow"}
@@ -68,3 +69,18 @@ def to_table(problems: Sequence[Problem]) -> pa.Table:
         "message": [str(problem) for problem in problems],
     }
     return pa.table(columns, schema=schema.ERRORS)
+
+
+def counts(problems: Sequence[Problem]) -> str:
+    """How many there are of each kind, in a few words."""
+    found = Counter(problem.kind for problem in problems).most_common()
+    return ", ".join(f"{count:,} {kind}" for kind, count in found)
+
+
+def told(problems: Sequence[Problem]) -> list[str]:
+    """Lines for a person: how many there are of each kind, what the kind means, and the first of it."""
+    lines = []
+    for kind, count in Counter(problem.kind for problem in problems).most_common():
+        lines.append(f"  {count:7,} {kind}: {KINDS.get(kind, '')}")
+        lines += [f"            {problem}" for problem in [one for one in problems if one.kind == kind][:SHOWN]]
+    return lines
