@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate
-from halfiqa_ray.pipelines.check_models import check_models
-from halfiqa_ray.pipelines.explain_plan import plan_explaining
-from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.plan import make_plan
+from halfiqa_ray.pipelines.plans.checkpoints import check_models
+from halfiqa_ray.pipelines.plans.explaining import plan_explaining
+from halfiqa_ray.pipelines.plans.measures import stored_measures
+from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.runtime.session import ray_session
 
@@ -23,13 +23,8 @@ def run(settings: Settings) -> int:
     check_models(plan, [model.uri for model in explain.models], ranks=False)
     photos = explain.images["uri"].to_pylist()
     with ray_session(settings, photos), RunRecord.of(settings, "explain", explain.key) as record:
-        failed = PhotoJob(
-            *("explain", plan, record, explain.images, explain.errors, explain.key),
-            measure=explain.measure,
-            zero=zero,
-            explain=explain,
-        ).run()
+        code = PhotoJob("explain", plan, record, explain.images, explain.measure, zero, explain).run()
         if zero:
             with record.timed("tables"):
                 print(aggregate.make_explanations(settings, plan.key), flush=True)
-    return 1 if settings.strict and failed.num_rows else 0
+    return code

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines.explain_plan import ExplainPlan
-from halfiqa_ray.pipelines.measure_plan import MeasurePlan
 from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, passes
-from halfiqa_ray.pipelines.plan import Plan
-from halfiqa_ray.pipelines.zero_plan import Checkpoint, ZeroPlan
+from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
+from halfiqa_ray.pipelines.plans.explaining import ExplainPlan
+from halfiqa_ray.pipelines.plans.measures import MeasurePlan
+from halfiqa_ray.pipelines.plans.run import Plan
+from halfiqa_ray.pipelines.plans.zeroing import ZeroPlan
 from halfiqa_ray.runtime.errors import report_errors
 from halfiqa_ray.runtime.lock import locked
 from halfiqa_ray.runtime.record import RunRecord
@@ -29,35 +30,60 @@ from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halv
 
 @dataclass(frozen=True)
 class PhotoJob:
-    """One job over ``rows`` of the manifest.
+    """One job over ``rows`` of the manifest: rank, measure, zero or explain, by ``name``.
 
-    ``ranks`` and ``measures`` say whether rank rows and measures are made, or only halves taken from those that are
-    stored; scores are explained when there is an ``explain``, and halves zeroed when there is a ``zero``. With both,
-    they are of the same models in the same order.
+    Its plans are made before it, each once and from the ones before: what of photos is measured, zeroed and explained.
+    With both ``zero`` and ``explain``, they are of the same models in the same order.
     """
 
     name: str
     plan: Plan
     record: RunRecord
     rows: pa.Table
-    errors: str
-    key: str
-    ranks: bool = False
-    measures: bool = False
     measure: MeasurePlan | None = None
     zero: ZeroPlan | None = None
     explain: ExplainPlan | None = None
 
-    def run(self) -> pa.Table:
-        """Do what is missing; print and note the counts. Returns the error rows of the images that are not finished.
+    def run(self) -> int:
+        """Do what is missing; print and note the counts.
 
-        Raises FolderBusy when another job works on the same folders.
+        Returns the exit code: 0, or 1 when a photo failed and ``strict`` is set. Raises FolderBusy when another job
+        works on the same folders.
         """
         folders = [output.folder for output in self._outputs(self.ranks, explains=True)]
-        with locked(folders, self.name, self.plan.settings.force) as check_locks:
-            return self._run(check_locks)
+        settings = self.plan.settings
+        with locked(folders, self.name, settings.force) as check_locks:
+            failed = self._run(check_locks)
+        return 1 if settings.strict and failed.num_rows else 0
+
+    @property
+    def own(self) -> Plan | MeasurePlan | ZeroPlan | ExplainPlan:
+        """The plan that gives the job its key and its folder of errors."""
+        plans = {"rank": self.plan, "measure": self.measure, "zero": self.zero, "explain": self.explain}
+        return plans[self.name] or self.plan
+
+    @property
+    def key(self) -> str:
+        """The key of the run."""
+        return self.own.key
+
+    @property
+    def errors(self) -> str:
+        """Folder of the run's errors."""
+        return self.own.errors
+
+    @property
+    def ranks(self) -> bool:
+        """Whether rank rows are made, or only halves taken from those that are stored."""
+        return self.name == "rank"
+
+    @property
+    def measures(self) -> bool:
+        """Whether measures are made, or only halves taken from those that are stored."""
+        return self.name == "measure" or (self.ranks and self.plan.settings.rank.measure)
 
     def _run(self, check_locks: Callable[[], None]) -> pa.Table:
+        """Returns the error rows of the images that are not finished."""
         for marks in self._marks:
             retry(marks)
         self._discard_stale()

@@ -16,7 +16,7 @@ import ray
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import LimeSettings
-from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.runtime.counting import Counts, Timed, count_errors, counting, last_counts
 from halfiqa_ray.runtime.resources import WRITE_CPUS, Scorers
 from halfiqa_ray.stages.decode import Size

@@ -14,12 +14,12 @@ import pyarrow as pa
 from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate, prepare
-from halfiqa_ray.pipelines.check_models import check_models
-from halfiqa_ray.pipelines.measure_plan import plan_measures, stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.photo_stream import ScoringActor, Stream, error_columns
-from halfiqa_ray.pipelines.plan import Plan, chosen_rows, make_plan
-from halfiqa_ray.pipelines.zero_plan import find_checkpoints, plan_zeroing
+from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints
+from halfiqa_ray.pipelines.plans.measures import plan_measures, stored_measures
+from halfiqa_ray.pipelines.plans.run import Plan, chosen_rows, make_plan
+from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
 from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.runtime.resources import Scorers, plan_scorers
 from halfiqa_ray.runtime.session import ray_session
@@ -37,26 +37,23 @@ def run(settings: Settings) -> int:
     if code := prepare.prepare_folder(settings):
         return code
     plan = make_plan(settings)
-    rows = chosen_rows(plan.manifest, settings.rank)
+    photos = plan.rows["uri"].to_pylist()
     models = find_checkpoints(plan, settings.zero.models) if settings.rank.zero else ()
     check_models(plan, [model.uri for model in models])
-    with ray_session(settings, rows["uri"].to_pylist()), RunRecord.of(settings, "rank", plan.key) as record:
+    with ray_session(settings, photos), RunRecord.of(settings, "rank", plan.key) as record:
         record.note(checkpoint=plan.checkpoint, split_hash=schema.metadata(plan.manifest.schema).get("split_hash"))
-        plan_scorers(settings.compute, rows.num_rows)  # says at once what the cluster lacks
+        plan_scorers(settings.compute, len(photos))  # says at once what the cluster lacks
         with record.timed("band means"):
             measure = plan_measures(plan) if settings.rank.measure else None
-        zero = plan_zeroing(plan, models, measure or stored_measures(plan)) if settings.rank.zero else None
-        failed = PhotoJob(
-            *("rank", plan, record, rows, plan.errors, plan.key),
-            ranks=True,
-            measures=settings.rank.measure,
-            measure=measure or (zero.measure if zero else None),
-            zero=zero,
-        ).run()
+        zero = None
+        if settings.rank.zero:
+            measure = measure or stored_measures(plan)
+            zero = plan_zeroing(plan, models, measure)
+        code = PhotoJob("rank", plan, record, plan.rows, measure, zero).run()
         if settings.rank.tables and rule_halves(plan.folder, ()):
             with record.timed("tables"):
                 aggregate.run(settings, plan.key)
-    return 1 if settings.strict and failed.num_rows else 0
+    return code
 
 
 def stream(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from halfiqa_ray.config import Settings
-from halfiqa_ray.pipelines.check_models import check_models
-from halfiqa_ray.pipelines.measure_plan import stored_measures
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.plan import chosen_rows, make_plan
-from halfiqa_ray.pipelines.zero_plan import find_checkpoints, plan_zeroing
+from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints
+from halfiqa_ray.pipelines.plans.measures import stored_measures
+from halfiqa_ray.pipelines.plans.run import make_plan
+from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
 from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.work import rule_halves
@@ -29,12 +29,9 @@ def run(settings: Settings) -> int:
         ranked, wanted = rule_halves(plan.folder, ()), set(zero.images["image_id"].to_pylist())
         if not ranked:
             raise ValueError(f"no rank rows in {plan.folder}: run jobs/rank.py with the same settings first")
-        rows = chosen_rows(plan.manifest, settings.rank)
-        rows = rows.filter(pa.array([i in wanted for i in rows["image_id"].to_pylist()], pa.bool_()))
+        rows = plan.rows.filter(pa.array([i in wanted for i in plan.rows["image_id"].to_pylist()], pa.bool_()))
         there = [i in ranked for i in rows["image_id"].to_pylist()]
         if not all(there):
             print(f"{there.count(False)} images of the zero splits have no rank row and are left out", flush=True)
         rows = rows.filter(pa.array(there, pa.bool_()))
-        job = PhotoJob("zero", plan, record, rows, zero.errors, plan.key, measure=zero.measure, zero=zero)
-        failed = job.run()
-    return 1 if settings.strict and failed.num_rows else 0
+        return PhotoJob("zero", plan, record, rows, zero.measure, zero).run()

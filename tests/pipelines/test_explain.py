@@ -11,14 +11,14 @@ import pytest
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.pipelines import aggregate, explain, zero
-from halfiqa_ray.pipelines.explain_plan import plan_explaining
-from halfiqa_ray.pipelines.measure_plan import stored_measures
-from halfiqa_ray.pipelines.plan import make_plan
+from halfiqa_ray.pipelines.plans.explaining import plan_explaining
+from halfiqa_ray.pipelines.plans.measures import stored_measures
+from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.stages.outputs import EXPLAIN_KEY, MAPS_KEY
 from halfiqa_ray.stages.zeroing import SINGLE_BLOCK
+from tests.pipelines.plans.test_zeroing import write_manifest
 from tests.pipelines.small_data import BAD, PHOTOS, TRAIN, everything, settings_of, stored
 from tests.pipelines.test_rank_killed import ROOT, run_and_kill
-from tests.pipelines.test_zero_plan import write_manifest
 from tests.stages.test_subsets import write_checkpoint
 from tests.stages.test_zeroing import write_koncept
 

@@ -15,7 +15,7 @@ import pytest
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.data import splits
+from halfiqa_ray.data import draft, splits
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.photos.images import Bounds, decode
 from halfiqa_ray.data.problems import DataError
@@ -143,18 +143,18 @@ def test_only_new_and_changed_photos_are_decoded(tmp_path, cluster, capsys):
 def test_a_failure_is_tried_again(tmp_path, cluster, monkeypatch):
     root, output = write_koniq(tmp_path / "data", 12), tmp_path / "out"
     photo = tmp_path / "data" / "512x384" / "005.jpg"
-    listing = prepare.read_listing
+    listing = draft.read_listing
 
     def vanish(data):
         found = listing(data)
         photo.rename(photo.with_suffix(".gone"))  # between listing and decoding: as a hiccup of the storage
         return found
 
-    monkeypatch.setattr(prepare, "read_listing", vanish)
+    monkeypatch.setattr(draft, "read_listing", vanish)
     assert prepare.run(settings(output, root)) == 0
     assert [row["error"] for row in errors(output)] == ["missing_photo"]
     photo.with_suffix(".gone").rename(photo)
-    monkeypatch.setattr(prepare, "read_listing", listing)
+    monkeypatch.setattr(draft, "read_listing", listing)
     assert prepare.run(settings(output, root)) == 0
     assert read_manifest(str(output), "d").num_rows == 12
 

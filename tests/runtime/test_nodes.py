@@ -6,14 +6,9 @@ import pytest
 import ray
 
 from halfiqa_ray import storage
-from halfiqa_ray.config import DataSettings, GridSettings, RankSettings, Settings
-from halfiqa_ray.models.checkpoints import WEIGHTS, CheckpointError, package_versions, read_record
-from halfiqa_ray.pipelines.check_models import check_models
-from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.models.checkpoints import package_versions
 from halfiqa_ray.runtime import nodes as preflight
 from halfiqa_ray.runtime.nodes import PreflightError, Seen, check_nodes
-from tests.stages.test_subsets import write_checkpoint
-from tests.stages.test_zeroing import write_koncept
 
 
 @pytest.fixture
@@ -78,26 +73,3 @@ def test_nodes_of_other_versions_are_refused():
     other = seen(versions={"python": "3.11.7", "torch": "2.12.0+cu130"})
     with pytest.raises(PreflightError, match=r"node 10.0.0.7-abc has torch 2.12.0 \(here 2.13.0\).*same image"):
         preflight._compare(here, [other])
-
-
-def plan_of(checkpoint, rows, columns, native=False):
-    rank = RankSettings(grid=GridSettings(rows=rows, columns=columns), native=native)
-    settings = Settings(data=DataSettings(dataset="small"), rank=rank)
-    return Plan(settings, checkpoint, read_record(checkpoint), None, "key")
-
-
-def test_a_checkpoint_that_does_not_fit_is_told_before_any_photo(tmp_path):
-    triq, koncept = write_checkpoint(tmp_path / "triq"), write_koncept(tmp_path / "koncept")
-    check_models(plan_of(triq, 2, 3), [koncept])
-    with pytest.raises(CheckpointError, match="as 2 x 3 tokens, which cannot be cut into 3 x 4 blocks"):
-        check_models(plan_of(triq, 3, 4))
-    check_models(plan_of(triq, 3, 4, native=True))  # hangs on each photo's size
-    with pytest.raises(CheckpointError, match="holds koncept; block subsets are scored with triq"):
-        check_models(plan_of(koncept, 2, 3))
-    storage.delete(storage.join(koncept, WEIGHTS))
-    with pytest.raises(CheckpointError, match=r"model.safetensors is missing"):
-        check_models(plan_of(triq, 2, 3), [koncept])
-    storage.write_bytes(storage.join(triq, WEIGHTS), b"damaged")
-    with pytest.raises(CheckpointError, match="SHA-256"):
-        check_models(plan_of(triq, 2, 3))
-    check_models(plan_of(triq, 2, 3), ranks=False)

@@ -1,9 +1,10 @@
-"""What a run of the rank job is, and where its rows lie; zeroing and measuring refer to it."""
+"""What a run of the rank job is, and where its rows lie; plans of measuring, zeroing and explaining extend it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from halfiqa_ray.stages.parts import errors_uri, run_uri
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is: its checkpoint, its key and where its rows go."""
+    """What a run is: its checkpoint, its key and where its rows go. Each answer is worked out once."""
 
     settings: Settings
     checkpoint: str
@@ -28,28 +29,33 @@ class Plan:
     manifest: pa.Table
     key: str
 
-    @property
+    @cached_property
+    def rows(self) -> pa.Table:
+        """Manifest rows of the photos to rank. Raises ValueError when there are none."""
+        return chosen_rows(self.manifest, self.settings.rank)
+
+    @cached_property
     def folder(self) -> str:
         """Folder of the run's rows."""
         return run_uri(self.settings.output, "rank", self.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def errors(self) -> str:
         """Folder of the run's errors."""
         return errors_uri(self.settings.output, "rank", self.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Number of blocks of the grid."""
         return self.settings.rank.grid.rows * self.settings.rank.grid.columns
 
-    @property
+    @cached_property
     def size(self) -> list[int] | None:
         """Height and width that photos are brought to; None when each keeps its own."""
         size = self.record.preprocessing
         return None if self.settings.rank.native else [size.height, size.width]
 
-    @property
+    @cached_property
     def about_photos(self) -> dict[str, Any]:
         """What stands in every file that is made of these photos, whatever the model."""
         rank, manifest = self.settings.rank, schema.metadata(self.manifest.schema)
@@ -63,7 +69,7 @@ class Plan:
             "synthetic": bool(manifest.get("synthetic")),
         }
 
-    @property
+    @cached_property
     def metadata(self) -> dict[str, Any]:
         """What stands in every file of the run."""
         about = self.about_photos | about_model(self.checkpoint, self.record, self.about_photos)

@@ -12,16 +12,10 @@ import pyarrow as pa
 from halfiqa_ray import schema, storage
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.explain.lime import check_installed
-from halfiqa_ray.pipelines.measure_plan import MeasurePlan
-from halfiqa_ray.pipelines.plan import Plan, about_model, chosen_rows
-from halfiqa_ray.pipelines.zero_plan import (
-    OWN_CONTROLS,
-    Checkpoint,
-    ZeroPlan,
-    find_checkpoints,
-    of_chosen_splits,
-    plan_rankings,
-)
+from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint, find_checkpoints
+from halfiqa_ray.pipelines.plans.measures import MeasurePlan
+from halfiqa_ray.pipelines.plans.run import Plan, about_model
+from halfiqa_ray.pipelines.plans.zeroing import OWN_CONTROLS, ZeroPlan, of_chosen_splits, plan_rankings
 from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.stages.keys import explain_key, maps_key
 from halfiqa_ray.stages.measures import MapMeasures
@@ -43,12 +37,12 @@ class ExplainPlan:
     mapped: frozenset[str]  # of them those with pixel maps
     notes: tuple[str, ...]  # for the user: what was left out and why
 
-    @property
+    @cached_property
     def methods(self) -> tuple[str, ...]:
         """The methods of the settings."""
         return tuple(method for method in schema.EXPLANATIONS if method in self.plan.settings.explain.methods)
 
-    @property
+    @cached_property
     def image_ids(self) -> frozenset[str]:
         """The images that are explained."""
         return frozenset(self.images["image_id"].to_pylist())
@@ -68,17 +62,17 @@ class ExplainPlan:
         measure_key = self.measure.key if self.measure else None
         return maps_key(list(self.keys.values()), self.methods, self.plan.key, measure_key)
 
-    @property
+    @cached_property
     def maps_folder(self) -> str:
         """Folder of the pixel maps."""
         return run_uri(self.plan.settings.output, "maps", self.plan.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def errors(self) -> str:
         """Folder of the run's errors."""
         return errors_uri(self.plan.settings.output, "explain", self.plan.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def explainers(self) -> tuple[Explainer, ...]:
         """The models that are explained."""
         settings = self.plan.settings
@@ -89,7 +83,7 @@ class ExplainPlan:
             for name in [self.models[number].record.model.name]
         )
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The pixel maps, then a table a model."""
         settings, about = self.plan.settings, self.plan.about_photos
@@ -114,12 +108,12 @@ class ExplainPlan:
         )
         return (maps_output(self.maps_folder, maps), *found)
 
-    @property
+    @cached_property
     def measure_maps(self) -> MapMeasures | None:
         """The stage that makes pixel maps of measures."""
         return MapMeasures(self.plan.settings.measure, self.measure.band_means) if self.measure else None
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """What a run record says."""
         return {
@@ -154,7 +148,7 @@ def plan_explaining(plan: Plan, measure: MeasurePlan | None) -> tuple[ExplainPla
     # Those that are zeroed: other images would stand in Table I beside them.
     own = settings.explain.splits
     rows = of_chosen_splits(plan, own or settings.zero.splits, "explain.splits" if own else "zero.splits")
-    within = set(chosen_rows(plan.manifest, settings.rank)["image_id"].to_pylist())
+    within = set(plan.rows["image_id"].to_pylist())
     ranked = rule_halves(plan.folder, ())
     there = [i for i in rows["image_id"].to_pylist() if i in ranked and i in within]
     if not there:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
@@ -14,10 +15,9 @@ from halfiqa_ray.config import Rule, fingerprint
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.controls import other_images
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
-from halfiqa_ray.models.checkpoints import RECORD, CheckpointRecord, checkpoint_uri, read_record
-from halfiqa_ray.pipelines.measure_plan import MeasurePlan
-from halfiqa_ray.pipelines.plan import Plan, about_model, of_splits
-from halfiqa_ray.stages.decode import Size
+from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
+from halfiqa_ray.pipelines.plans.measures import MeasurePlan
+from halfiqa_ray.pipelines.plans.run import Plan, about_model, of_splits
 from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
@@ -29,19 +29,6 @@ from halfiqa_ray.tables.stored.scan import scan
 # Halves that need nothing but the image itself, and those that need the other images' scores first.
 OWN_CONTROLS = ("control_random", "control_centre")
 AFTER_ALL = ("control_other", "image_plcc")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model that predicts zeroed photos, or whose scores are explained."""
-
-    uri: str
-    record: CheckpointRecord
-
-    @property
-    def size(self) -> Size:
-        """Input height and width."""
-        return self.record.preprocessing.height, self.record.preprocessing.width
 
 
 @dataclass(frozen=True)
@@ -62,12 +49,17 @@ class ZeroPlan:
     own: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """The key of the run whose halves are zeroed."""
+        return self.plan.key
+
+    @cached_property
     def errors(self) -> str:
         """Folder of the errors of the zero job: its own for these models, as others have other ones."""
         of_run = errors_uri(self.plan.settings.output, "zero", self.plan.settings.data.dataset, self.plan.key)
         return storage.join(of_run, f"models={fingerprint(sorted(output.folder for output in self.outputs))[:8]}")
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """A table a model."""
         settings, measure_key = self.plan.settings, self.measure.key if self.measure else None
@@ -101,29 +93,6 @@ class ZeroPlan:
         if "image_plcc" in self.after and (half := _image_plcc_half(self.plan)):
             given["image_plcc"] = dict.fromkeys(self.images["image_id"].to_pylist(), half)
         return given
-
-
-def find_checkpoints(plan: Plan, named: Sequence[str] = ()) -> tuple[Checkpoint, ...]:
-    """The models that a setting like ``zero.models`` names, in order of name. Raises CheckpointError for a missing one.
-
-    Where none is named, one of each name: the one that ranks stands for its own.
-    """
-    settings = plan.settings
-    dataset, run = settings.data.dataset, settings.train.run
-    models: dict[tuple[str, str], Checkpoint] = {}
-    for model in named:
-        uri = model if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
-        record = read_record(uri)
-        models[record.model.name, record.weights_sha256] = Checkpoint(storage.absolute(uri), record)
-    if not named:
-        models[plan.record.model.name, ""] = Checkpoint(plan.checkpoint, plan.record)
-        folder = storage.join(settings.output, "checkpoints", dataset)
-        for file in storage.list_files(folder, RECORD, recursive=True):
-            uri = file.removesuffix(f"/{RECORD}")
-            if uri.endswith(f"/{run}"):
-                record = read_record(uri)
-                models.setdefault((record.model.name, ""), Checkpoint(storage.absolute(uri), record))
-    return tuple(models[each] for each in sorted(models))
 
 
 def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePlan | None) -> ZeroPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.data.problems import PASSING
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
-from halfiqa_ray.pipelines.plan import Plan
+from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.runtime.counting import counting
 from halfiqa_ray.stages.keys import measures_key, photos_key
 from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos
@@ -37,23 +38,23 @@ class MeasurePlan:
     objectness_sha256: str | None
     key: str
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Folder of the run's rows."""
         return run_uri(self.plan.settings.output, "measures", self.plan.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def errors(self) -> str:
         """Folder of the errors of the measure job."""
         return errors_uri(self.plan.settings.output, "measure", self.plan.settings.data.dataset, self.key)
 
-    @property
+    @cached_property
     def stage(self) -> MeasurePhotos:
         """The stage that measures."""
         settings = self.plan.settings
         return MeasurePhotos(settings.measure, self.band_means, settings.rank.grid, settings.seed)
 
-    @property
+    @cached_property
     def output(self) -> Output:
         """The table of the measures."""
         settings = self.plan.settings

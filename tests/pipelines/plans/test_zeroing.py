@@ -9,8 +9,9 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import GridSettings, MeasureSettings, RankSettings, Settings
 from halfiqa_ray.data.manifest import folder
 from halfiqa_ray.models.checkpoints import CheckpointError, read_record
-from halfiqa_ray.pipelines import plan as plans
-from halfiqa_ray.pipelines.zero_plan import find_checkpoints, other_halves, plan_zeroing
+from halfiqa_ray.pipelines.plans.checkpoints import find_checkpoints
+from halfiqa_ray.pipelines.plans.run import make_plan
+from halfiqa_ray.pipelines.plans.zeroing import other_halves, plan_zeroing
 from halfiqa_ray.stages.keys import measures_key, run_key, zeroed_key
 from tests.stages.test_subsets import write_checkpoint
 from tests.stages.test_zeroing import write_koncept
@@ -31,7 +32,7 @@ def write_manifest(output, splits, dataset="small"):
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
-    root = tmp_path_factory.mktemp("zero_plan")
+    root = tmp_path_factory.mktemp("zeroing")
     checkpoints = root / "checkpoints" / "small"
     write_checkpoint(checkpoints / "triq" / "default")
     write_koncept(checkpoints / "koncept" / "default")
@@ -43,7 +44,7 @@ def output(tmp_path_factory):
 
 def plan_of(output, zero=(), **sections):
     sections = {"rank": {"grid": {"rows": 2, "columns": 3}} | sections.pop("rank", {})} | sections
-    return plans.make_plan(Settings(output=str(output), data={"dataset": "small"}, zero=dict(zero), **sections))
+    return make_plan(Settings(output=str(output), data={"dataset": "small"}, zero=dict(zero), **sections))
 
 
 def test_every_model_of_the_data_set_and_run(output):
