@@ -43,6 +43,9 @@ class Settings(Section):
     force: bool = Field(
         False, description="Take a folder of results from another job that seems to be still at work on it."
     )
+    verbose: bool = Field(
+        False, description="Print every table in the end, not only the few numbers that matter; tables.py does it anew."
+    )
     data: DataSettings = Field(DataSettings(), description="The photos and their scores.")
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
