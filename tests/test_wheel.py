@@ -56,14 +56,13 @@ def test_an_installed_wheel_runs_away_from_the_checkout(wheel, tmp_path):
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "others.pth").write_text("\n".join(places))
 
-    def halfiqa(*words):
-        command = [tmp_path / "venv/bin/halfiqa", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+    def ran(*words):
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
 
-    where = subprocess.run(
-        [python, "-c", "import halfiqa_ray; print(halfiqa_ray.__file__)"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert where.stdout.startswith(str(site))
+    def halfiqa(*words):
+        return ran(tmp_path / "venv/bin/halfiqa", *words)
+
+    assert ran(python, "-c", "import halfiqa_ray; print(halfiqa_ray.__file__)").stdout.startswith(str(site))
     assert "rank" in halfiqa("--help").stdout
     assert halfiqa("models").returncode in (0, 1)
     done = halfiqa("demo-data", "--config", "demo", "--data.root", "pictures")

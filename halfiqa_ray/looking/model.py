@@ -30,8 +30,10 @@ class LoadedModel:
 def load(name_or_path: str, device: str = "cpu") -> LoadedModel:
     """Load a model that comes with the package (``biq2021/triq``), or that of a checkpoint folder, local or remote.
 
-    ``device`` is torch's name of one. Raises CheckpointError when there is no such model, or when it is damaged.
+    ``device`` is torch's name of one. Raises CheckpointError when there is no such model, or when it is damaged, and
+    ValueError for a device that is not here.
     """
+    place = _device(device)
     folder = shipped.resolve(name_or_path)
     if not has_checkpoint(folder):
         there = ", ".join(shipped.names()) or "none with this installation"
@@ -39,7 +41,17 @@ def load(name_or_path: str, device: str = "cpu") -> LoadedModel:
             f"there is no model {name_or_path}: give a checkpoint folder, which holds model.json and "
             f"model.safetensors, or the name of a model that comes with halfiqa_ray (there are: {there})"
         )
-    network, record = load_checkpoint(folder, device)
+    network, record = load_checkpoint(folder, place)
     # A folder is called by its own last name: that is what tells models of one experiment apart.
     name = name_or_path if folder != name_or_path else storage.absolute(folder).rstrip("/").rsplit("/", 1)[-1]
-    return LoadedModel(name, network, record, torch.device(device))
+    return LoadedModel(name, network, record, place)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"{name!r} is no device of torch, such as cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no {name} here: torch sees {torch.cuda.device_count()} GPUs")
+    return device

@@ -1,6 +1,7 @@
 """`halfiqa look` from its arguments to what it prints and writes."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,11 @@ def test_the_page_holds_every_photo_and_all_scores(checkpoint, photos, capsys):
         assert np.allclose(restored(photo), seen.scores, atol=step)
         assert photo["halves"] == seen.halves
         assert np.allclose(photo["shapley"], seen.shapley, rtol=1e-5)
+    # The explorer's script finds every element that it asks for.
+    script = parsed.scripts["page"]
+    wanted = set(re.findall(r'(?:getElementById|#element)\("([\w-]+)"\)', script))
+    assert len(wanted) > 20
+    assert wanted <= set(parsed.values("id"))
     assert not [value for value in parsed.values("src") + parsed.values("href") if "//" in value]
 
 

@@ -138,3 +138,11 @@ def test_models_without_subsets_and_without_levels(tmp_path):
 def test_a_model_that_is_not_there_is_named_with_those_that_are(tmp_path):
     with pytest.raises(CheckpointError, match=r"no model nobody/nothing: .* \(there are: "):
         hq.load("nobody/nothing")
+
+
+def test_a_device_that_is_not_here_is_said(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="there is no cuda:1 here: torch sees 1 GPUs"):
+        hq.load(checkpoint, "cuda:1")
+    with pytest.raises(ValueError, match="'gpu' is no device"):
+        hq.load(checkpoint, "gpu")
