@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halfiqa_ray.config import LimeSettings, MeasureSettings, RankSettings, Settings, fingerprint
+from halfiqa_ray.models import shipped
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
 
 # Numbers of another version of the code that makes them are another run.
@@ -16,9 +17,9 @@ SCORES_VERSION = MEASURES_VERSION = ZEROED_VERSION = EXPLAIN_VERSION = 1
 
 def checkpoint_of(settings: Settings) -> str:
     """The checkpoint folder: the one that is named, or that of the training run below the output."""
-    return settings.rank.checkpoint or checkpoint_uri(
-        settings.output, settings.data.dataset, settings.model.name, settings.train.run
-    )
+    if settings.rank.checkpoint:
+        return shipped.resolve(settings.rank.checkpoint)
+    return checkpoint_uri(settings.output, settings.data.dataset, settings.model.name, settings.train.run)
 
 
 def key_of_run(settings: Settings, checkpoint: str | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from halfiqa_ray import storage
 from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.models import shipped
 from halfiqa_ray.models.checkpoints import (
     RECORD,
     WEIGHTS,
@@ -43,7 +44,7 @@ def find_checkpoints(plan: Plan, named: Sequence[str] = ()) -> tuple[Checkpoint,
     dataset, run = settings.data.dataset, settings.train.run
     models: dict[tuple[str, str], Checkpoint] = {}
     for model in named:
-        uri = model if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
+        uri = shipped.resolve(model) if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
         record = read_record(uri)
         models[record.model.name, record.weights_sha256] = Checkpoint(storage.absolute(uri), record)
     if not named:
