@@ -12,8 +12,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from halfiqa_ray.config import parse
-
 
 class Job(NamedTuple):
     """One job.
@@ -155,9 +153,18 @@ def run_job(name: str, arguments: Sequence[str] | None = None, program: str | No
     job = JOBS[name]
     words = sys.argv[1:] if arguments is None else arguments
     called = program or job.program or f"{name}.py"
+    from halfiqa_ray.config import parse  # the list of jobs needs no settings
+
     read = partial(parse, called, job.description, job.sections)
     settings = read(words)
-    entry = _entry(job.entry)
+    try:
+        entry = _entry(job.entry)
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        told = "this job needs Ray (pip install 'ray[data,train,tune,default]'); halfiqa look and the library do not"
+        print(f"{program or job.speaker or called}: {told}", file=sys.stderr)
+        return 2
     try:
         return entry(read, words) if job.rereads else entry(settings)
     except job.told as error:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
 
@@ -36,10 +35,10 @@ class _Append(argparse.Action):
         namespace.steps.append(Step(name, option or "", "true" if self.nargs == 0 else str(value)))
 
 
-def steps(
-    program: str, description: str, sections: Sequence[str], kind: type[Section], arguments: Sequence[str] | None
-) -> list[Step]:
-    """What a command line gives, in its order. Shows ``--help`` and exits; raises SettingsError for no setting."""
+def make_parser(
+    program: str, description: str, sections: Sequence[str], kind: type[Section], only: bool = False
+) -> argparse.ArgumentParser:
+    """The parser of a job that uses some ``sections``. With ``only``, the others are left out: for completion."""
     parser = _Parser(
         prog=program,
         description=description,
@@ -47,11 +46,19 @@ def steps(
         allow_abbrev=False,
     )
     common = parser.add_argument_group("settings of every job")
-    common.add_argument("--config", action=_Append, metavar="FILE", help="YAML file; later ones and flags win.")
+    common.add_argument(
+        "--config",
+        action=_Append,
+        metavar="FILE",
+        help="YAML file with settings, or the name of one that comes with the package, such as data/biq2021; later "
+        "ones and flags win.",
+    )
     groups: dict[str, Any] = {"": common}
     for name, field in leaves(kind):
         section = name.rpartition(".")[0]
         is_shown = not section or name.split(".")[0] in sections
+        if only and not is_shown:
+            continue
         if is_shown and section not in groups:
             groups[section] = parser.add_argument_group(section)
         default = "" if field.default in (None, (), [], {}) else f" (default: {_written(field.default)})"
@@ -60,13 +67,21 @@ def steps(
             action=_Append,
             dest=name,
             **({"nargs": 0} if not section and field.annotation is bool else {"metavar": "VALUE"}),
+            # Words that are none of a choice are told of with the others (`value_of`), not here.
+            choices=get_args(field.annotation) if only and get_origin(field.annotation) is Literal else None,
             help=f"{field.description} [{values.words(field.annotation)}]{default}".replace("%", "%%")
             if is_shown
             else argparse.SUPPRESS,
         )
-    found, rest = parser.parse_known_args(
-        sys.argv[1:] if arguments is None else arguments, argparse.Namespace(steps=[])
-    )
+    return parser
+
+
+def steps(
+    program: str, description: str, sections: Sequence[str], kind: type[Section], arguments: Sequence[str]
+) -> list[Step]:
+    """What a command line gives, in its order. Shows ``--help`` and exits; raises SettingsError for no setting."""
+    parser = make_parser(program, description, sections, kind)
+    found, rest = parser.parse_known_args(arguments, argparse.Namespace(steps=[]))
     if rest:
         known = [option for action in parser._actions for option in action.option_strings]
         raise SettingsError(f"there is no setting {rest[0]}{_perhaps(rest[0].split('=')[0], known)}; --help lists them")

@@ -33,7 +33,8 @@ class RankSettings(Section):
 
     checkpoint: Uri | None = Field(
         None,
-        description="Checkpoint folder (model.safetensors + model.json); default: the train run's, under the output.",
+        description="Checkpoint folder (model.safetensors + model.json), or the name of a model that comes with the "
+        "package, such as biq2021/triq (halfiqa models lists them); default: the train run's, under the output.",
     )
     grid: GridSettings = Field(GridSettings(), description="The block grid.")
     rule: Rule = Field("level_plcc", description="Default rule for which half is important.")
@@ -112,8 +113,9 @@ class ZeroSettings(Section):
 
     models: tuple[str, ...] = Field(
         (),
-        description="Names of models (their checkpoint of this data set and train.run) or checkpoint folders; empty = "
-        "every model that has such a checkpoint, and the one that ranks.",
+        description="Names of models (their checkpoint of this data set and train.run), of models that come with the "
+        "package (biq2021/koncept), or checkpoint folders; empty = every model that has such a checkpoint, and the one "
+        "that ranks.",
     )
     rankings: tuple[str, ...] = Field(
         (),

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from halfiqa_ray import terminal
-from halfiqa_ray.config import command_line
+from halfiqa_ray.config import command_line, files
 from halfiqa_ray.config.command_line import Step, from_file, shown, value_of
 from halfiqa_ray.config.compute import ComputeSettings
 from halfiqa_ray.config.data import DataSettings
@@ -45,6 +45,9 @@ class Settings(Section):
     force: bool = Field(
         False, description="Take a folder of results from another job that seems to be still at work on it."
     )
+    verbose: bool = Field(
+        False, description="Print every table in the end, not only the few numbers that matter; tables.py does it anew."
+    )
     data: DataSettings = Field(DataSettings(), description="The photos and their scores.")
     model: ModelSettings = Field(ModelSettings(), description="The quality model.")
     train: TrainSettings = Field(TrainSettings(), description="Fitting a model.")
@@ -61,7 +64,7 @@ class Settings(Section):
 
 
 def parse(program: str, description: str, sections: Sequence[str], arguments: Sequence[str] | None = None) -> Settings:
-    """Read settings from the command line and ``--config`` files.
+    """Read settings from the command line and ``--config`` files (`files.find`).
 
     ``sections`` names the sections that this job uses: ``--help`` shows those; the others are accepted and
     checked, so that one YAML serves all jobs. Exits with code 2 and one clear line on an unknown or
@@ -69,8 +72,9 @@ def parse(program: str, description: str, sections: Sequence[str], arguments: Se
     """
     terminal.prepare()
     try:
-        return _settled(command_line.steps(program, description, sections, Settings, arguments))
-    except SettingsError as error:
+        words = files.with_found(sys.argv[1:] if arguments is None else arguments)
+        return _settled(command_line.steps(program, description, sections, Settings, words))
+    except ValueError as error:
         print(f"{program}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -17,6 +17,22 @@ from halfiqa_ray.masking.grid import Grid
 _SLICE_BYTES = 64 << 20
 
 
+def image_importance(
+    grid: Grid, subset_scores: ArrayLike, level_plcc: ArrayLike | None
+) -> dict[str, NDArray[np.float64]]:
+    """The importance of the blocks of every image by every rule that looks at one image alone: (N, B) each.
+
+    In the order of schema.IMAGE_RULES. ``level_plcc`` is None for a model that predicts no levels; that rule is then
+    left out.
+    """
+    found = {} if level_plcc is None else {"level_plcc": level_plcc_importance(grid, level_plcc)}
+    return found | {
+        "score_change": score_change_importance(grid, subset_scores),
+        "shapley": shapley_importance(subset_scores),
+        "banzhaf": banzhaf_importance(subset_scores),
+    }
+
+
 def level_plcc_importance(grid: Grid, level_plcc: ArrayLike) -> NDArray[np.float64]:
     """Rule `level_plcc`: 1 - mean correlation of the quality levels over the subsets that mask the block.
 

@@ -7,18 +7,21 @@ paper's; ``objectness_boundary_connectivity`` and ``averaged_boundary_connectivi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-import torch
 
 from halfiqa_ray.config import MeasureSettings, ObjectnessSettings
 from halfiqa_ray.measures.average import average
 from halfiqa_ray.measures.boundary_connectivity import boundary_connectivity
 from halfiqa_ray.measures.frequency import Combination, band_weights, frequency_maps
-from halfiqa_ray.measures.pixel_objectness import PixelObjectness
 from halfiqa_ray.measures.pixels import Map, Pixels, check_pixels, luma
 from halfiqa_ray.measures.saliency import RECIPES, spectral_residual
+
+if TYPE_CHECKING:
+    import torch
+
+    from halfiqa_ray.measures.pixel_objectness import PixelObjectness
 
 
 class Measures:
@@ -93,4 +96,8 @@ def _pixel_objectness(settings: ObjectnessSettings, device: str | torch.device) 
             f"measure.objectness.weights is set but measure.objectness.model is {settings.model}, which has none; "
             "set the model to pixel, or leave the weights out"
         )
-    return None if settings.weights is None else PixelObjectness.load(settings.weights, device)
+    if settings.weights is None:
+        return None
+    from halfiqa_ray.measures.pixel_objectness import PixelObjectness  # the one measure that needs torch
+
+    return PixelObjectness.load(settings.weights, device)

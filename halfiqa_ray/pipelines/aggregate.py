@@ -8,8 +8,10 @@ from typing import Any
 
 import ray
 
+from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.models.checkpoints import CheckpointError
+from halfiqa_ray.report.summary import summary
 from halfiqa_ray.stages.keys import key_of_run
 from halfiqa_ray.tables import experiments
 from halfiqa_ray.tables.beyond import carry_over, localisation_text
@@ -54,25 +56,38 @@ def make_explanations(settings: Settings, run_key: str) -> str:
     return experiments.PAGES["explanations"].console(found["explanations"])
 
 
-def run(settings: Settings, run_key: str | None = None) -> int:
-    """All tables that the settings and the stored runs allow; prints them. Returns the exit code 0.
+def run(settings: Settings, run_key: str | None = None, verbose: bool = True) -> int:
+    """All tables that the settings and the stored runs allow. Returns the exit code 0.
 
-    Without ``run_key`` it is the run of the settings' checkpoint and grid.
+    Prints them when ``verbose``, else the few numbers that matter and where the tables lie. Without ``run_key`` it is
+    the run of the settings' checkpoint and grid. What the table of localisation needs and is not there leaves it out,
+    which is said.
     """
     if run_key is None:
         run_key = key_of_run(settings, None)
-    print(make_tables(settings, run_key), flush=True)
-    if settings.tables.damage is None:
-        return 0
-    control = None
-    if settings.tables.untrained is not None:
-        try:
-            key = key_of_run(settings, settings.tables.untrained)
-            control = find_run(settings.output, settings.data.dataset, key)
-        except (CheckpointError, FileNotFoundError) as error:
-            print(f"localisation has no untrained control: {error}", flush=True)
-    print(make_localisation(settings, settings.tables.damage, run_key, control), flush=True)
+    texts = [make_tables(settings, run_key)]
+    notes = []
+    damage = settings.tables.damage
+    if damage is not None and not storage.exists(damage):
+        notes.append(f"no table of localisation: tables.damage is {damage}, and there is no such file")
+    elif damage is not None:
+        control, note = _untrained(settings)
+        notes += note
+        texts.append(make_localisation(settings, damage, run_key, control))
+    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, run_key))]
+    print("\n".join([*notes, *said]), flush=True)
     return 0
+
+
+def _untrained(settings: Settings) -> tuple[Run | None, list[str]]:
+    """The run of the untrained model that the settings name, or why there is none."""
+    if settings.tables.untrained is None:
+        return None, []
+    try:
+        key = key_of_run(settings, settings.tables.untrained)
+        return find_run(settings.output, settings.data.dataset, key), []
+    except (CheckpointError, FileNotFoundError) as error:
+        return None, [f"localisation has no untrained control: {error}"]
 
 
 def make_localisation(

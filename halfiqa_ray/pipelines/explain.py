@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate
 from halfiqa_ray.pipelines.photo_job import PhotoJob
@@ -26,5 +27,7 @@ def run(settings: Settings) -> int:
         code = PhotoJob("explain", plan, record, explain.images, explain.measure, zero, explain).run()
         if zero:
             with record.timed("tables"):
-                print(aggregate.make_explanations(settings, plan.key), flush=True)
+                text = aggregate.make_explanations(settings, plan.key)
+                where = storage.join(settings.output, "tables", "explanations.md")
+                print(text if settings.verbose else f"table of explanations: {where} (--verbose prints it)", flush=True)
     return code

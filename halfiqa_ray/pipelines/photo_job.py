@@ -97,7 +97,7 @@ class PhotoJob:
             self._compact(check_locks)
         unfinished = set(self.todo(after=False)["image_id"].to_pylist())
         if self.zero and self.zero.after:
-            unfinished |= self._second_pass(self.zero, scorers, check_locks)
+            unfinished |= self._second_pass(self.zero, check_locks)
         ids = set(self.rows["image_id"].to_pylist())
         check_locks()
         failed = settle_errors(self.errors, ids - unfinished)
@@ -194,7 +194,7 @@ class PhotoJob:
             raise
         self.record.add_stages(counts.photos, counts.seconds)
 
-    def _second_pass(self, zero: ZeroPlan, scorers: Scorers, check_locks: Callable[[], None]) -> set[str]:
+    def _second_pass(self, zero: ZeroPlan, check_locks: Callable[[], None]) -> set[str]:
         """Zero the halves that hang on other images; returns the images that are not finished."""
         stale = sum(discard_other_halves(folder, self._given, self._zeroed_images) for folder in self._folders)
         todo = self.todo(after=True)
@@ -205,6 +205,8 @@ class PhotoJob:
                 f"images, at most {self._passes(todo):,} forward passes{again}",
                 flush=True,
             )
+            # Planned anew: there are fewer passes than in the first, and an actor more is another start to wait for.
+            scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
             with self.record.timed("second pass"):
                 self._stream(todo, scorers, "photos zeroed")
             with self.record.timed("second compact"):

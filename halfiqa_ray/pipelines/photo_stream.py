@@ -17,6 +17,7 @@ import ray
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import LimeSettings
 from halfiqa_ray.pipelines.plans.run import Plan
+from halfiqa_ray.pipelines.steps import InTurn, Tell
 from halfiqa_ray.runtime.counting import Counts, Timed, count_errors, counting, last_counts
 from halfiqa_ray.runtime.resources import WRITE_CPUS, Scorers
 from halfiqa_ray.stages.decode import Size
@@ -155,31 +156,6 @@ def passes(todo: pa.Table, blocks: int, lime_samples: int) -> list[int]:
         int(rank) + explain_passes(explain, lime_samples) + variants(zero, blocks)
         for rank, explain, zero in zip(column("rank"), column("explain"), column("zero"), strict=True)
     ]
-
-
-@dataclass(frozen=True)
-class InTurn:
-    """Stages one after the other in one task."""
-
-    stages: list[Callable[[pa.Table], pa.Table]]
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        """Through all of them."""
-        for stage in self.stages:
-            rows = stage(rows)
-        return rows
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Tells the counter of rows that go by."""
-
-    counter: Any
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        """The rows as they are."""
-        self.counter.add.remote(rows.num_rows, rows.num_rows - rows["error"].null_count)
-        return rows
 
 
 class ScoringActor:

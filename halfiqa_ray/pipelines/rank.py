@@ -52,7 +52,7 @@ def run(settings: Settings) -> int:
         code = PhotoJob("rank", plan, record, plan.rows, measure, zero).run()
         if settings.rank.tables and rule_halves(plan.folder, ()):
             with record.timed("tables"):
-                aggregate.run(settings, plan.key)
+                aggregate.run(settings, plan.key, verbose=settings.verbose)
     return code
 
 

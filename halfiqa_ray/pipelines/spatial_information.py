@@ -15,7 +15,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.data.manifest import Row
 from halfiqa_ray.data.photos.images import Bounds
 from halfiqa_ray.data.problems import Problem
-from halfiqa_ray.runtime.progress import Progress
+from halfiqa_ray.runtime.progress import make_progress
 from halfiqa_ray.runtime.resources import check_room
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.spatial_information import MEASURED, MeasureSpatialInformation
@@ -112,7 +112,7 @@ def _stream(missing: Sequence[Row], settings: Settings, kept: KeptResults) -> di
                 num_cpus=settings.compute.decode_cpus,
             )
         )
-        progress = Progress(len(missing), "photos decoded", settings.compute.progress_seconds)
+        progress = make_progress(len(missing), "photos decoded", settings.compute.progress_seconds)
         batch: pa.Table
         try:
             for batch in measured.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -23,8 +23,9 @@ from pyarrow import fs as pafs
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.data.photos.images import ImageError
+from halfiqa_ray.report.dimming import with_blocks
 from halfiqa_ray.report.figures.choose import read_halved
-from halfiqa_ray.report.photos import open_upright, photo_uris, with_blocks
+from halfiqa_ray.report.photos import open_upright, photo_uris
 from halfiqa_ray.report.stored import Missing, wanted_rule
 from halfiqa_ray.tables.stored.reading import Run
 

@@ -12,14 +12,13 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.data.manifest import read_manifest
 from halfiqa_ray.data.photos.images import ImageError, open_photo, resize
 from halfiqa_ray.data.problems import DataError
-from halfiqa_ray.masking.grid import Grid, block_edges
+from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.report.dimming import with_blocks
 from halfiqa_ray.report.figures.style import GREY, plain, without_axes
 from halfiqa_ray.report.stored import Missing
 from halfiqa_ray.tables.stored.reading import Run, created
 
 Pixels = NDArray[np.uint8]
-# A masked block is shown dark, but not so dark that one cannot tell what it hides.
-DIMMED = 0.12
 LONGEST = 400  # side of a photo in a figure, pixels
 
 
@@ -73,18 +72,6 @@ def small_photo(image_id: str, uris: dict[str, str], run: Run, maximum_pixels: i
     height, width = pixels.shape[:2]
     shrink = min(1.0, longest / max(height, width))
     return Photo(image_id, resize(pixels, max(1, round(height * shrink)), max(1, round(width * shrink))))
-
-
-def with_blocks(pixels: Pixels, grid: Grid, kept: int) -> Pixels:
-    """A photo (H, W, 3) whose blocks outside ``kept`` are dimmed. Raises ValueError for one smaller than the grid."""
-    shown = pixels.copy()
-    down, across = block_edges(pixels.shape[0], grid.rows), block_edges(pixels.shape[1], grid.columns)
-    for block in range(grid.blocks):
-        if not kept >> block & 1:
-            row, col = divmod(block, grid.columns)
-            inside = shown[down[row] : down[row + 1], across[col] : across[col + 1]]
-            inside[:] = (inside * DIMMED).astype(np.uint8)
-    return shown
 
 
 def show_photo(axis: Axes, photo: Photo, kept: int | None = None, grid: Grid | None = None) -> None:

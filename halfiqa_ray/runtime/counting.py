@@ -22,7 +22,7 @@ from ray.util.metrics import Counter as Metric
 from ray.util.metrics import Histogram
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from halfiqa_ray.runtime.progress import Progress, duration
+from halfiqa_ray.runtime.progress import duration, make_progress
 
 STALL_SECONDS = 60
 READ_SECONDS = 30
@@ -112,7 +112,7 @@ def counting(
     # On the driver's node: on another one it would go when an autoscaler takes that away.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     counter = cast(Any, ray.remote(Counter)).options(num_cpus=0, scheduling_strategy=here).remote()
-    progress = Progress(total, what, seconds)
+    progress = make_progress(total, what, seconds)
     stop = threading.Event()
 
     def follow() -> None:
@@ -122,7 +122,7 @@ def counting(
             try:
                 counts = ray.get(counter.read.remote(), timeout=READ_SECONDS)
             except RayError as error:
-                print(f"{what}: not counted any longer ({type(error).__name__}); the work goes on", flush=True)
+                progress.say(f"{what}: not counted any longer ({type(error).__name__}); the work goes on")
                 return
             if counts.done > progress.done:
                 moved = time.monotonic()
@@ -131,7 +131,7 @@ def counting(
                 return
             if time.monotonic() - moved >= stall_seconds:
                 moved = time.monotonic()
-                print(f"no {what} for {duration(stall_seconds)}: {waits_for(counts, actor)}", flush=True)
+                progress.say(f"no {what} for {duration(stall_seconds)}: {waits_for(counts, actor)}")
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -1,9 +1,16 @@
-"""Progress of long work: a line now and then with how much is done, how fast, and how long it will take."""
+"""Progress of long work: how much is done, how fast, and how long it will take.
+
+A bar on a terminal; a line now and then elsewhere, which a log keeps.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from typing import TextIO
+
+from tqdm import tqdm
 
 
 def _print(line: str) -> None:
@@ -46,6 +53,10 @@ class Progress:
         taken = self.clock() - self.start
         self.write(f"{self.what}: {self.done:,} of {self.total:,} in {duration(taken)}{self._failures()}")
 
+    def say(self, line: str) -> None:
+        """Print something else."""
+        self.write(line)
+
     def _line(self, now: float) -> str:
         share = f" ({self.done / self.total:.0%})" if self.total else ""
         line = f"{self.what}: {self.done:,} of {self.total:,}{share}"
@@ -57,6 +68,37 @@ class Progress:
 
     def _failures(self) -> str:
         return f", {self.failed:,} failed" if self.failed else ""
+
+
+class Bar(Progress):
+    """The same as one line that is drawn anew, for a terminal."""
+
+    def __init__(self, total: int, what: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(total, what, 0, clock)
+        # At most the terminal's width; other prints go above the bar (`say`).
+        self.bar = tqdm(total=total, desc=what, unit="", file=stream, dynamic_ncols=True, leave=False, mininterval=0.5)
+
+    def advance(self, n: int, failed: int = 0) -> None:
+        """``n`` more items are done, ``failed`` of them with an error."""
+        self.done += n
+        self.failed += failed
+        if self.failed:
+            self.bar.set_postfix_str(f"{self.failed:,} failed", refresh=False)
+        self.bar.update(n)
+
+    def close(self) -> None:
+        """The bar goes; the last line stays."""
+        self.bar.close()
+        super().close()
+
+    def say(self, line: str) -> None:
+        """Print something above the bar."""
+        tqdm.write(line)
+
+
+def make_progress(total: int, what: str, seconds: float) -> Progress:
+    """A bar where a person looks, else lines at most every ``seconds``."""
+    return Bar(total, what, sys.stderr) if sys.stderr.isatty() else Progress(total, what, seconds)
 
 
 def duration(seconds: float) -> str:

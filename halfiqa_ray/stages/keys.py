@@ -15,10 +15,10 @@ SCORES_VERSION = MEASURES_VERSION = ZEROED_VERSION = EXPLAIN_VERSION = 1
 
 
 def checkpoint_of(settings: Settings) -> str:
-    """The checkpoint folder: the one that is named, or that of the training run below the output."""
-    return settings.rank.checkpoint or checkpoint_uri(
-        settings.output, settings.data.dataset, settings.model.name, settings.train.run
-    )
+    """The checkpoint: the folder or shipped model that is named, or the folder of the training run below the output."""
+    if settings.rank.checkpoint:
+        return settings.rank.checkpoint
+    return checkpoint_uri(settings.output, settings.data.dataset, settings.model.name, settings.train.run)
 
 
 def key_of_run(settings: Settings, checkpoint: str | None) -> str:

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 LONGEST_SIDE = 256
 # A column of lists of them; fields as in ``schema.MAPS``.
@@ -29,6 +27,9 @@ MAPS = pa.list_(
 
 def small_map(name: str, model: str | None, map_HW: NDArray[np.floating]) -> dict[str, Any]:
     """One map as it is stored: longest side at most 256 (area means), values in 256 equal steps of its own range."""
+    import torch  # processes that measure and draw no maps do without it
+    from torch.nn import functional
+
     height, width = map_HW.shape
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))

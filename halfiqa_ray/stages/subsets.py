@@ -126,12 +126,7 @@ class _Collected:
         # An error row has NaN scores; zeros keep the arithmetic below quiet, and the columns null them.
         scores_NS = np.where(good_N[:, None], self.scores_NS, 0)
         values = {"shapley": games.shapley(scores_NS), "banzhaf": games.banzhaf(scores_NS)}
-        importances_NK = {
-            "level_plcc": importance.level_plcc_importance(self.grid, self.level_plcc_NS),
-            "score_change": importance.score_change_importance(self.grid, scores_NS),
-            "shapley": np.abs(values["shapley"]),
-            "banzhaf": np.abs(values["banzhaf"]),
-        }
+        importances_NK = importance.image_importance(self.grid, scores_NS, self.level_plcc_NS)
         columns: dict[str, Any] = {
             "score": pa.array(scores_NS[:, -1], pa.float32(), mask=~good_N),
             "subset_scores": _lists(scores_NS, good_N),

@@ -35,7 +35,7 @@ from halfiqa_ray.tables.stored.scan import Mapper, in_process
 from halfiqa_ray.tables.stored.second_pass import scan_all
 from halfiqa_ray.tables.table1 import correlate_zeroed, table1, table1_controls, without_explanations
 from halfiqa_ray.tables.table2 import MatchedRun, matched_run, table2, together
-from halfiqa_ray.tables.writing import with_learned_from, write_table
+from halfiqa_ray.tables.writing import is_blank, why_blank, with_learned_from, write_table
 
 # How each table is told, in the order in which they are read.
 PAGES = {
@@ -249,16 +249,21 @@ def write_tables(output: str, tables: Mapping[str, pa.Table]) -> None:
 
 
 def console(tables: Mapping[str, pa.Table]) -> str:
-    """The main tables of one run for a terminal."""
+    """The main tables of one run for a terminal; those that are blank in one line."""
     first = tables["table2"]["dataset"][0]
     of_run = pc.equal(tables["table2"]["dataset"], first)
     together = tables["table2"].filter(pc.invert(of_run))
-    shown = [("table1", tables["table1"]), ("averaged_measure", tables["averaged_measure"])]
-    compared = tables["explanations"]
-    shown += [("explanations", compared)] if pc.any(pc.greater(compared["n"], 0)).as_py() else []
+    shown = [(name, tables[name]) for name in ("table1", "averaged_measure", "explanations")]
     shown += [("table2", tables["table2"].filter(of_run)), *([("table2", together)] if together.num_rows else [])]
     shown += [(name, tables[name]) for name in ("sufficiency", "sufficient_fraction", "position_bias")]
-    return "\n\n".join(PAGES[name].console(table) for name, table in shown)
+    texts, blank = [], []
+    for name, table in shown:
+        rows = table.to_pylist()
+        if is_blank(rows):
+            blank.append(f"No {name}: {why_blank(rows)}")
+        else:
+            texts.append(PAGES[name].console(table))
+    return "\n\n".join([*texts, *(["\n".join(blank)] if blank else [])])
 
 
 def _subset_plcc(made: RunTables, subsets: int) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

@@ -20,6 +20,8 @@ NOTICE = (
     "SYNTHETIC DATA: these scores come from a formula, not from people. Nothing here says anything about human "
     "judgement or about a published data set."
 )
+# Of a table that is blank: every number in it waits for another job.
+NOTHING_FOR_IT = "no photo has what it needs: jobs/measure.py, jobs/zero.py or jobs/explain.py computes that"
 Rows = list[dict[str, Any]]
 
 
@@ -93,6 +95,16 @@ def with_learned_from(table: pa.Table, learned_from: Mapping[str, str | None]) -
 def _learned(rows: Rows) -> list[str]:
     said = {str(row["learned_from"]) for row in rows if row.get("learned_from")}
     return [f"Models learned from: {'; '.join(sorted(said))}."] if said else []
+
+
+def is_blank(rows: Rows) -> bool:
+    """Whether no image is behind any row of a table that counts images (``n``)."""
+    return all(row.get("n", 1) == 0 for row in rows)
+
+
+def why_blank(rows: Rows) -> str:
+    """What a blank table says of the reason."""
+    return next((row["note"] for row in rows if row.get("note")), NOTHING_FOR_IT)
 
 
 def by_scope(rows: Rows) -> dict[str, Rows]:

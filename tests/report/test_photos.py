@@ -8,7 +8,8 @@ from PIL import Image
 
 from halfiqa_ray import storage
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.report.photos import DIMMED, Photo, open_upright, read_maps, show_photo, small_photo, with_blocks
+from halfiqa_ray.report.dimming import DIMMED, with_blocks
+from halfiqa_ray.report.photos import Photo, open_upright, read_maps, show_photo, small_photo
 from halfiqa_ray.tables.stored.reading import Run
 from tests.report import planted_report
 

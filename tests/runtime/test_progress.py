@@ -1,6 +1,9 @@
+import io
+import sys
+
 import pytest
 
-from halfiqa_ray.runtime.progress import Progress, duration
+from halfiqa_ray.runtime.progress import Bar, Progress, duration, make_progress
 
 
 class Clock:
@@ -55,3 +58,38 @@ def test_nothing_to_do(clock):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar_and_a_log_gets_lines(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert isinstance(make_progress(3, "photos", 10), Bar)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert type(make_progress(3, "photos", 10)) is Progress
+
+
+def test_the_bar_says_rate_and_time_left_and_ends_as_a_line(capsys):
+    terminal = Terminal()
+    bar = Bar(200, "photos scored", terminal)
+    bar.advance(50)
+    bar.advance(50, failed=2)
+    bar.bar.refresh()
+    drawn = terminal.getvalue().split("\r")[-1]
+    assert "photos scored:  50%" in drawn
+    assert "100/200" in drawn
+    assert "/s" in drawn
+    assert "2 failed" in drawn
+    bar.close()
+    assert capsys.readouterr().out == "photos scored: 100 of 200 in 0 s, 2 failed\n"
+
+
+def test_nothing_to_do_has_a_bar_too(capsys):
+    bar = Bar(0, "x", Terminal())
+    bar.advance(0)
+    bar.say("said")
+    bar.close()
+    assert capsys.readouterr().out == "said\nx: 0 of 0 in 0 s\n"

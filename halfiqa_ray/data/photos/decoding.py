@@ -134,8 +134,7 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
                     "(data.maximum_pixels)",
                 )
             image.info.pop("xmp", None)  # loading a TIFF turns it, by XMP where its own tag is silent
-            image.load()
-            return _turn(_to_rgb(image), _orientation(image))
+            return upright_rgb(image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -166,6 +165,16 @@ def _formats(data: bytes) -> tuple[str, ...]:
     if (reason := tiff.refusal(data)) is not None:
         raise ImageError("unsupported_photo", reason)
     return FORMATS
+
+
+def upright_rgb(image: Image.Image) -> Pixels:
+    """RGB uint8 (height, width, 3) of an opened image, EXIF orientation applied.
+
+    Raises ImageError for a pixel type without a defined range, and what its decoder raises.
+    """
+    image.load()
+    # Asked for only now: loading a TIFF turns it and takes the tag away.
+    return _turn(_to_rgb(image), _orientation(image))
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -16,8 +16,8 @@ from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.data.problems import PASSING
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.measures.natural_bands import natural_band_means
-from halfiqa_ray.pipelines.photo_stream import InTurn, Tell
 from halfiqa_ray.pipelines.plans.run import Plan
+from halfiqa_ray.pipelines.steps import InTurn, Tell
 from halfiqa_ray.runtime.counting import counting
 from halfiqa_ray.stages.keys import measures_key, photos_key
 from halfiqa_ray.stages.measures import BandMeans, MeasurePhotos

@@ -15,7 +15,8 @@ from functools import cached_property
 from matplotlib.figure import Figure
 
 from halfiqa_ray.report.figures import rendering
-from halfiqa_ray.report.figures.style import COLUMN, GREY, new_figure, notes_of, printable, styled
+from halfiqa_ray.report.figures.style import COLUMN, GREY, new_figure, notes_of, styled
+from halfiqa_ray.report.names import printable
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from halfiqa_ray.report.figures.choose import Halved
 from halfiqa_ray.report.figures.drawn import Drawn
-from halfiqa_ray.report.figures.style import COLUMN, new_figure, notes_of, plain, printable, styled
+from halfiqa_ray.report.figures.style import COLUMN, new_figure, notes_of, plain, styled
+from halfiqa_ray.report.names import printable
 from halfiqa_ray.report.photos import Photo, show_photo
 from halfiqa_ray.report.stored import about, sentences
 

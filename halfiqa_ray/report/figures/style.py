@@ -8,7 +8,6 @@ also differs in marker, line or place. Text is never read as mathematics: an ima
 from __future__ import annotations
 
 import functools
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -17,6 +16,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+
+from halfiqa_ray.report.names import escaped, printable
 
 COLUMN, PAGE = 3.5, 7.2  # widths in inches
 FONT = "DejaVu Sans"  # comes with matplotlib, so that it is there on every machine
@@ -103,27 +104,16 @@ def without_axes(axis: Axes) -> None:
     axis.spines[:].set_visible(False)
 
 
-def printable(text: str) -> str:
-    """A name as it can stand in a line of text: control, format and line-breaking characters are escaped."""
-    return "".join(
-        _escaped(letter) if letter != " " and unicodedata.category(letter)[0] in "CZ" else letter for letter in text
-    )
-
-
 def plain(text: str, longest: int = 32) -> str:
     """A name as it can be drawn on one line: `printable`, and what the font has no picture of is escaped too.
 
     A longer one keeps its beginning and its end.
     """
-    drawn = "".join(letter if ord(letter) in _letters() else _escaped(letter) for letter in printable(text))
+    drawn = "".join(letter if ord(letter) in _letters() else escaped(letter) for letter in printable(text))
     if len(drawn) <= longest:
         return drawn
     start = (longest - 1) // 2
     return f"{drawn[:start]}…{drawn[len(drawn) - (longest - 1 - start) :]}"
-
-
-def _escaped(letter: str) -> str:
-    return ascii(letter)[1:-1]
 
 
 @functools.cache

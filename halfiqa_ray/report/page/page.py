@@ -6,37 +6,30 @@ text. The page's Content-Security-Policy allows its own script, by its hash, and
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.models.checkpoints import package_versions
 from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.report.figures.drawn import Drawn
-from halfiqa_ray.report.figures.style import COLUMN, printable
+from halfiqa_ray.report.figures.style import COLUMN
+from halfiqa_ray.report.page.html import small, templates
 from halfiqa_ray.report.page.photos import Photos, read_photos
 from halfiqa_ray.report.page.run import Failed, facts, failures
 from halfiqa_ray.report.page.tables import Told, headline, tell_tables
+from halfiqa_ray.report.scale import LEVELS, digits
 from halfiqa_ray.report.stored import Missing, rows_of, wanted_rule
 from halfiqa_ray.tables.stored.reading import ALL, Images, Run, find_run
 from halfiqa_ray.tables.writing import NOTICE, Cells
 
-TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("scores.js", "gallery.js", "explorer.js", "page.js")
 MOST_FAILURES = 500  # that the page lists
-LEVELS = ("bad", "poor", "fair", "good", "excellent")  # of the five-point scale, lowest first
 
 
 @dataclass(frozen=True)
@@ -90,31 +83,18 @@ def write_page(settings: Settings, runs: Sequence[Run], figures: Mapping[str, Se
 
 def render(shown: Sequence[Shown]) -> str:
     """The page as HTML."""
-    style = (TEMPLATES / "page.css").read_text("utf-8")
-    script = "\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment = templates()
     environment.tests |= {
         "cells": lambda part: isinstance(part, Cells),
         "paperly": lambda name: "paper" in name,
         "wide": lambda drawn: drawn.figure.get_figwidth() > COLUMN,
     }
-    environment.filters |= {"interval": _interval, "printable": printable, "small": _small}
+    environment.filters |= {"interval": _interval, "small": small}
     environment.globals["row_class"] = _row_class
     return environment.get_template("page.html.j2").render(
         shown=shown,
-        style=Markup(style),  # noqa: S704 (our own files)
-        script=Markup(script),  # noqa: S704
-        policy=_policy(script),
         notice=NOTICE,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=package_versions()["halfiqa_ray"],
         most_failures=MOST_FAILURES,
         svg=lambda drawn: Markup(drawn.svg),  # noqa: S704 (its maker escapes its words)
     )
@@ -146,7 +126,7 @@ def _show(settings: Settings, run: Run, figures: Sequence[Drawn]) -> Shown:
             "columns": run.grid.columns,
             "low": scale["low"],
             "high": scale["high"],
-            "digits": 3 if scale["high"] - scale["low"] < 10 else 2,
+            "digits": digits(scale["low"], scale["high"]),
             "levels": LEVELS,
             "rule": rule,
             "rules": list(halves),
@@ -167,26 +147,12 @@ def _halves(settings: Settings, run: Run, images: Images) -> dict[str, NDArray[n
     return {rule: half_N for rule, half_N in halves.items() if half_N.any()}
 
 
-def _policy(script: str) -> str:
-    """The page's Content-Security-Policy. Styles, which SVG figures are full of, can neither fetch nor run."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 def _row_class(row: Sequence[str], before: Sequence[str] | None) -> str:
     """What a table's row is to the eye: what others are compared with, the default rule, one more of a group."""
     classes = ["reference"] if row[0] == "chance" or row[0].startswith("paper:") else []
     classes += ["default"] if any(cell.endswith("(default rule)") for cell in row[:2]) else []
     classes += ["again"] if before is not None and before[0] == row[0] else []
     return " ".join(classes)
-
-
-def _small(value: float) -> str:
-    """A small number with two significant digits and no exponent."""
-    return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}" if value else "0"
 
 
 def _interval(cell: str) -> tuple[str, str]:

@@ -1,13 +1,11 @@
 """The photos of the page: which of a run's, and all that the block explorer knows of each.
 
-All 2^B scores of a photo go into the page as 16-bit steps between the photo's own lowest and highest score, so that
-the page can answer for any subset at once. Shape suffixes: N images, P photos of the page, S = 2^B subsets, K blocks.
+All 2^B scores of a photo go into the page (`packing`), so that it can answer for any subset at once.
+Shape suffixes: N images, P photos of the page, S = 2^B subsets, K blocks.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,23 +14,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.report.figures.choose import Halved
-from halfiqa_ray.report.figures.style import printable
+from halfiqa_ray.report.names import printable
+from halfiqa_ray.report.page.packing import number, numbers, packed, picture_uri, quantise, restore
 from halfiqa_ray.report.photos import photo_uris, small_photo
 from halfiqa_ray.report.stored import Missing
 from halfiqa_ray.tables.beyond.localisation import read_truth
 from halfiqa_ray.tables.stored.derived import Zeroed, read_measures, read_zeroed
 from halfiqa_ray.tables.stored.reading import Images, Run, vectors
 
-STEPS = 65535  # of a quantised score, from the lowest to the highest of its photo
 TELLING_SHARE = 4  # at most one in so many photos is there because its halves differ most
-QUALITY = 80  # of the photos' WebP
 READERS = 4  # photos read and decoded at a time
 BATCH_ROWS = 512
 # The importance by the Shapley rule is the magnitude of the Shapley values, which are there.
@@ -89,23 +85,6 @@ def choose(halved: Halved, named: Sequence[str], count: int, seed: int) -> Choic
     return Choice(tuple(chosen), groups)
 
 
-def quantise(scores_S: NDArray[np.floating]) -> tuple[float, float, NDArray[np.uint16]]:
-    """Lowest and highest of some scores, and for each its step of ``STEPS`` between them, little endian.
-
-    `restore` is off by at most half a step, (highest - lowest) / STEPS / 2, and float64 rounding.
-    """
-    low, high = float(scores_S.min()), float(scores_S.max())
-    if low == high:
-        return low, high, np.zeros(len(scores_S), "<u2")
-    share_S = (scores_S.astype(np.float64) - low) / (high - low)
-    return low, high, np.rint(share_S * STEPS).astype("<u2")
-
-
-def restore(low: float, high: float, steps_S: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """The scores of `quantise`, by the page's own formula (templates/scores.js)."""
-    return low + steps_S / STEPS * (high - low)
-
-
 def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np.int64]]) -> Photos:
     """Choose photos, read their rows and pictures. ``halves`` are the important ones by every rule, (N,)."""
     run, images, gap_N = halved.run, halved.images, halved.gap_N
@@ -130,9 +109,9 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
                 "id": image_id,
                 "name": printable(image_id),
                 "split": images.split[position],
-                "score": _plain(images.score_N[position]),
-                "mos": _plain(images.mos_N[position]),
-                "gap": _plain(gap_N[position]),
+                "score": number(images.score_N[position]),
+                "mos": number(images.mos_N[position]),
+                "gap": number(gap_N[position]),
                 "damage": damage.get(image_id, damage.get(image_id.rsplit("/", 1)[-1])),
             }
         )
@@ -143,12 +122,12 @@ def read_photos(settings: Settings, halved: Halved, halves: dict[str, NDArray[np
                 "shape": picture.shape or shape,  # height, width
                 "low": low,
                 "high": high,
-                "scores": base64.b64encode(steps_S.tobytes()).decode(),
-                "levels": _plains(row["levels"]),
-                "shapley": _plains(row["shapley"]),
-                "importance": {rule: _plains(row[name]) for rule, name in IMPORTANCE.items() if row[name]},
+                "scores": packed(steps_S),
+                "levels": numbers(row["levels"]),
+                "shapley": numbers(row["shapley"]),
+                "importance": {rule: numbers(row[name]) for rule, name in IMPORTANCE.items() if row[name]},
                 "halves": {name: int(half_N[position]) for name, half_N in halves.items() if half_N[position]},
-                "measures": {m.name: _plains(m.means_NK[position]) for m in measures if m.high_N[position]},
+                "measures": {m.name: numbers(m.means_NK[position]) for m in measures if m.high_N[position]},
                 "zeroed": _zeroed(models, halves, position),
             }
         )
@@ -175,16 +154,10 @@ def _pictures(settings: Settings, run: Run, image_ids: Sequence[str]) -> dict[st
         photo = small_photo(image_id, uris, run, settings.data.maximum_pixels, settings.report.thumbnail)
         if photo.pixels is None:
             return _Picture(None, None, photo.problem)
-        return _Picture(_data_uri(photo.pixels), photo.pixels.shape[:2], photo.problem)
+        return _Picture(picture_uri(photo.pixels), photo.pixels.shape[:2], photo.problem)
 
     with ThreadPoolExecutor(READERS) as pool:
         return dict(zip(image_ids, pool.map(picture, image_ids), strict=True))
-
-
-def _data_uri(pixels: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _rows(
@@ -217,7 +190,7 @@ def _zeroed(
             if rule in model.halves:
                 scores = [model.score_N[position], *(half_N[position] for half_N in model.halves[rule])]
                 if np.isfinite(scores).all():
-                    found.setdefault(rule, {})[model.model] = _plains(scores)
+                    found.setdefault(rule, {})[model.model] = numbers(scores)
     return found
 
 
@@ -226,12 +199,3 @@ def _damage(settings: Settings, run: Run) -> dict[str, int]:
     if settings.tables.damage is None or settings.data.dataset != run.dataset:
         return {}
     return read_truth(settings.tables.damage, run.grid)
-
-
-def _plain(value: float | None) -> float | None:
-    """A number of six digits for JSON; null where there is none."""
-    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")
-
-
-def _plains(values: Sequence[float | None] | NDArray[np.float64] | None) -> list[float | None]:
-    return [] if values is None else [_plain(value) for value in values]

@@ -10,7 +10,7 @@ import numpy as np
 
 from halfiqa_ray import storage
 from halfiqa_ray.models.checkpoints import CheckpointError, read_record
-from halfiqa_ray.report.figures.style import printable
+from halfiqa_ray.report.names import printable
 from halfiqa_ray.report.stored import model_title
 from halfiqa_ray.tables.stored.reading import Images, Run
 from halfiqa_ray.tables.writing import number

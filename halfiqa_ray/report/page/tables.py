@@ -16,7 +16,17 @@ from halfiqa_ray.tables.beyond import localisation_text
 from halfiqa_ray.tables.experiments import PAGES
 from halfiqa_ray.tables.stored.reading import Run
 from halfiqa_ray.tables.table2 import JOINED
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, number
+from halfiqa_ray.tables.writing import (
+    Cells,
+    Page,
+    Part,
+    Rows,
+    by_scope,
+    interval_cell,
+    is_blank,
+    number,
+    why_blank,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,9 @@ def tell_tables(output: str, run: Run, rule: str) -> list[Told]:
         except Missing as missing:
             if name != "localisation":
                 told.append(Told(name, page.title, missing=str(missing)))
+            continue
+        if is_blank(groups[0][1]):
+            told.append(Told(name, page.title, missing=f"{why_blank(groups[0][1])}; jobs/tables.py then makes it"))
             continue
         groups += _joined(output, name, run)
         told.append(_tell(name, page, groups))

@@ -5,9 +5,9 @@ import pytest
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
+from halfiqa_ray.report.dimming import with_blocks
 from halfiqa_ray.report.figures.draw import check_named, data_figures, photo_figures, write
 from halfiqa_ray.report.figures.style import SYNTHETIC
-from halfiqa_ray.report.photos import with_blocks
 from halfiqa_ray.tables.stored.reading import find_run, read_images
 from tests.report import planted_report
 from tests.report.planted_report import GRID, HOSTILE

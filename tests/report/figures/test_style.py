@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.font_manager import findfont, get_font
 
-from halfiqa_ray.report.figures.style import FONT, SYNTHETIC, new_figure, notes_of, plain, printable, styled
+from halfiqa_ray.report.figures.style import FONT, SYNTHETIC, new_figure, notes_of, plain, styled
+from halfiqa_ray.report.names import printable
 
 LETTERS = set(get_font(findfont(FONT)).get_charmap())
 

@@ -10,8 +10,8 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.command import run_job
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report.figures.dots import section2
-from halfiqa_ray.report.page import page
-from halfiqa_ray.report.page.page import TEMPLATES, shown_runs
+from halfiqa_ray.report.page.html import SCRIPTS, TEMPLATES
+from halfiqa_ray.report.page.page import shown_runs
 from halfiqa_ray.tables.writing import NOTICE
 from tests.report import pages, planted_report
 from tests.report.pages import Parsed
@@ -61,7 +61,7 @@ def test_nothing_is_fetched_and_the_policy_would_forbid_it(parsed):
 
 
 def test_scripts_put_nothing_into_the_page_as_markup_and_can_be_inlined():
-    for name in page.SCRIPTS:
+    for name in SCRIPTS:
         source = (TEMPLATES / name).read_text()
         for word in (
             "innerHTML",
@@ -190,11 +190,23 @@ def test_what_is_missing_is_named_with_the_job_that_makes_it(tmp_path):
     planted_report.plant(tmp_path)
     found = Parsed(pages.write(tmp_path))
     for name in ("section2", "table1", "table2", "sufficiency", "agreement", "positions"):
-        assert re.search(rf"Not here: there is no \S+/tables/{name}.parquet: jobs/tables.py writes it", found.text)
+        assert re.search(rf": there is no \S+/tables/{name}.parquet: jobs/tables.py writes it", found.text)
+    assert not [attributes["id"] for tag, attributes in found.elements if tag == "article"]  # no empty card
+    assert re.search(r"\d+ more tables could be made", found.text)
     assert "localisation" not in found.text
     assert "No table of Section 2 for this run: run jobs/tables.py" in found.text
     assert "No figures were drawn" in found.text
     assert "no record of a finished rank job" in found.text
+
+
+def test_what_nothing_was_computed_for_leaves_no_table(tmp_path, capsys):
+    planted_report.plant(tmp_path)
+    planted_report.make_tables(tmp_path)  # nothing is measured or zeroed
+    found = Parsed(pages.write(tmp_path))
+    shown = {attributes["id"] for tag, attributes in found.elements if tag == "article"}
+    assert "table-0-section2" in shown
+    assert shown.isdisjoint({"table-0-table1", "table-0-averaged_measure", "table-0-explanations"})
+    assert "jobs/zero.py writes it" in found.text
 
 
 def test_tables_of_another_run_or_version_are_not_shown(planted, tmp_path):

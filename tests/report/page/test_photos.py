@@ -13,8 +13,9 @@ from PIL import Image
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report.figures.choose import read_halved
+from halfiqa_ray.report.page.packing import STEPS, quantise, restore
 from halfiqa_ray.report.page.page import _halves
-from halfiqa_ray.report.page.photos import STEPS, choose, quantise, read_photos, restore
+from halfiqa_ray.report.page.photos import choose, read_photos
 from halfiqa_ray.tables.stored.reading import find_run
 from tests.report import planted_report
 from tests.tables import planted as planted_rows

@@ -1,0 +1,102 @@
+"""What the documents show: Python blocks of the library are run, command lines of the jobs are ones that they take."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from halfiqa_ray.command import JOBS
+from halfiqa_ray.commands.table import OWN
+from halfiqa_ray.config import parse
+from halfiqa_ray.looking.arguments import make_parser as look_parser
+from halfiqa_ray.models import shipped
+from tests.stages.test_subsets import write_checkpoint
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def blocks(text, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(file):
+    """The words of every job or `halfiqa` command in the shell blocks of a document, or in the comments of a config."""
+    text = file.read_text()
+    if file.suffix == ".yaml":
+        lines = "\n".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#"))
+        shown = [re.sub(r"\(.*?\)", "", lines)]
+    else:
+        shown = blocks(text, "(?:sh|bash|console)?")
+    for block in shown:
+        for line in re.sub(r"\\\n", " ", block).splitlines():
+            if found := re.search(r"(?:python jobs/(\w+)\.py|^\s*(?:\.venv/bin/)?halfiqa ([\w-]+))(.*)", line):
+                words = found.group(3).split("&&")[0].split(" #")[0]
+                # Config headers break a long command between words without a mark.
+                yield found.group(1) or found.group(2), shlex.split(words, posix=True)
+
+
+def filled_in(words):
+    """The words with what a reader puts in, and without files of settings that an earlier command writes."""
+    last = ""
+    for word in words:
+        full = word.replace("DATASET", "koniq10k").replace("MODEL", "triq")
+        if full == "--config":
+            last = full
+        elif last == "--config":
+            last = ""
+            if not full.startswith("results/"):
+                yield from ("--config", full)
+        else:
+            yield "1" if full == "N" else full
+
+
+def shown_commands():
+    return list(_shown_commands())
+
+
+def _shown_commands():
+    for file in [*DOCUMENTS, *CONFIGS]:
+        for name, words in commands(file):
+            yield pytest.param(name, words, id=f"{file.relative_to(ROOT)}: {name} {' '.join(words)}"[:100])
+
+
+def test_commands_are_found():
+    names = {parameter.values[0] for parameter in shown_commands()}
+    assert {"prepare", "train", "rank", "report"} <= names
+
+
+@pytest.mark.parametrize(("name", "words"), shown_commands())
+def test_a_command_line_is_one_that_the_command_takes(name, words):
+    name, words = name.replace("-", "_"), list(filled_in(words))
+    if name in JOBS:
+        parse(f"{name}.py", "", JOBS[name].sections, words)
+    elif name == "look":
+        look_parser("halfiqa look").parse_args(words)
+    else:
+        assert name in ("query", *OWN)
+
+
+def test_the_librarys_examples_run(tmp_path, monkeypatch, capsys):
+    """All Python blocks of docs/api.md in turn, with a small model of 3 x 4 tokens in the place of those it names."""
+    folder = Path(write_checkpoint(tmp_path / "model", height=96, width=128))
+    record = json.loads((folder / "model.json").read_text())
+    record["metrics"] = {"test": {"n": 3, "plcc": 0.5, "srcc": 0.5, "rmse": 1.0}}
+    (folder / "model.json").write_text(json.dumps(record))
+    monkeypatch.setattr(shipped, "resolve", lambda name: str(folder))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("photo.jpg", "a.jpg", "b.jpg"):
+        Image.fromarray(rng.integers(0, 255, (96, 128, 3)).astype(np.uint8)).save(name)
+    names: dict[str, object] = {}
+    for block in blocks((ROOT / "docs" / "api.md").read_text(), "python"):
+        exec(compile(block, "docs/api.md", "exec"), names)
+    assert "photo.jpg" in capsys.readouterr().out
+    assert names["scores"].shape == (2, 4096)
+    assert np.isfinite([names["whole"], names["without_left"]]).all()
+    assert names["seen"].important_grid.shape == (3, 4)
