@@ -177,7 +177,7 @@ def test_one_line_says_file_setting_and_cure(refused, content, said):
         (["--rank.gird.rows", "3"], "there is no setting --rank.gird.rows; perhaps --rank.grid.rows is meant"),
         (["stray"], "there is no setting stray"),
         (["--data.root"], "--data.root: expected one argument"),
-        (["--config", "/nowhere/a.yaml"], "cannot read '/nowhere/a.yaml': No such file"),
+        (["--config", "/nowhere/a.yaml"], "--config /nowhere/a.yaml: there is no such file here"),
         (["--config", "/"], "cannot read '/': Is a directory"),
         (["--output", ""], "output is '': it is empty"),
         (["--output", "s3://me:secret@bucket/x"], "output is 's3://***@bucket/x': it has a user or password in it"),

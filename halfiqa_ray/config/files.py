@@ -22,11 +22,14 @@ def find(name: str) -> str:
     Those may be called ``data/biq2021`` or, as in a checkout, ``configs/data/biq2021.yaml``. Raises ValueError when
     there is neither.
     """
-    if Path(name).is_file():
+    given = Path(name)
+    if given.exists() and not given.is_dir():
         return name
     inside = name.removeprefix("configs/").removesuffix(".yaml")
     if inside in names():
         return str(_folder() / f"{inside}.yaml")
+    if given.is_dir():
+        return name  # who reads it says that it is a folder
     raise ValueError(
         f"--config {name}: there is no such file here, and none of that name comes with the package: "
         f"{', '.join(names())}"

@@ -39,7 +39,7 @@ def test_a_checkpoint_that_does_not_fit_is_told_before_any_photo(tmp_path):
 def test_models_that_come_with_the_package_go_by_their_names(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
     triq = write_checkpoint(tmp_path / "weights/people/triq")
-    koncept = write_koncept(tmp_path / "weights/people/koncept")
+    write_koncept(tmp_path / "weights/people/koncept")
     named = Settings(rank=RankSettings(checkpoint="people/triq"))
     assert checkpoint_of(named) == "people/triq"  # a name means the same on every node
     assert key_of_run(named, None) == key_of_run(Settings(), triq)
