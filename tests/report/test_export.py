@@ -13,8 +13,8 @@ from PIL import Image
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.report import export as exporting
+from halfiqa_ray.report.dimming import DIMMED
 from halfiqa_ray.report.export import Wanted, export, export_photos
-from halfiqa_ray.report.photos import DIMMED
 from halfiqa_ray.tables.stored.reading import find_run, read_images
 from tests.report import planted_report
 from tests.report.planted_report import GRID, HOSTILE
