@@ -12,13 +12,17 @@ from halfiqa_ray.config.uris import Uri
 
 
 class TablesSettings(Section):
-    """Tables from stored results (jobs/tables.py)."""
+    """Tables from stored results (jobs/tables.py). Paths are absolute, or below the output."""
 
     damage: Uri | None = Field(
-        None, description="CSV of planted defects (image_name,damaged_blocks), for the table of localisation."
+        None,
+        description="CSV of planted defects (image_name,damaged_blocks), for the table of localisation: an absolute "
+        "path, or one below the output.",
     )
     untrained: Uri | None = Field(
-        None, description="Checkpoint folder of an untrained model that was ranked too: the control of that table."
+        None,
+        description="Checkpoint folder of an untrained model that was ranked too, the control of that table: an "
+        "absolute path, or one below the output.",
     )
 
 

@@ -62,6 +62,15 @@ class Settings(Section):
     reproduce: ReproduceSettings = Field(ReproduceSettings(), description="A whole experiment.")
     compute: ComputeSettings = Field(ComputeSettings(), description="Machine and cluster.")
 
+    def below_output(self, path: str) -> str:
+        """What a path in the settings of results means: an absolute one or a URI itself, others lie below the output.
+
+        So it means the same wherever a job is started, and on a cluster too, which has the output and not that folder.
+        """
+        if "://" in path or path.startswith(("/", "~")):
+            return path
+        return f"{self.output.rstrip('/')}/{path}"
+
 
 def parse(program: str, description: str, sections: Sequence[str], arguments: Sequence[str] | None = None) -> Settings:
     """Read settings from the command line and ``--config`` files (`files.find`).

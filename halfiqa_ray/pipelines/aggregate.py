@@ -66,11 +66,9 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
     if run_key is None:
         run_key = key_of_run(settings, None)
     texts = [make_tables(settings, run_key)]
-    notes = []
-    damage = settings.tables.damage
-    if damage is not None and not storage.exists(damage):
-        notes.append(f"no table of localisation: tables.damage is {damage}, and there is no such file")
-    elif damage is not None:
+    notes = missing_inputs(settings)
+    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
+    if damage and storage.exists(damage):
         control, note = _untrained(settings)
         notes += note
         texts.append(make_localisation(settings, damage, run_key, control))
@@ -79,12 +77,20 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
     return 0
 
 
+def missing_inputs(settings: Settings) -> list[str]:
+    """What the settings name for tables and is not there, a line each: those tables will leave themselves out."""
+    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
+    if not damage or storage.exists(damage):
+        return []
+    return [f"no table of localisation: tables.damage is {damage}, and there is no such file"]
+
+
 def _untrained(settings: Settings) -> tuple[Run | None, list[str]]:
     """The run of the untrained model that the settings name, or why there is none."""
     if settings.tables.untrained is None:
         return None, []
     try:
-        key = key_of_run(settings, settings.tables.untrained)
+        key = key_of_run(settings, settings.below_output(settings.tables.untrained))
         return find_run(settings.output, settings.data.dataset, key), []
     except (CheckpointError, FileNotFoundError) as error:
         return None, [f"localisation has no untrained control: {error}"]

@@ -40,6 +40,8 @@ def run(settings: Settings) -> int:
     photos = plan.rows["uri"].to_pylist()
     models = find_checkpoints(plan, settings.zero.models) if settings.rank.zero else ()
     check_models(plan, [model.uri for model in models])
+    for line in aggregate.missing_inputs(settings) if settings.rank.tables else ():
+        print(line, flush=True)
     with ray_session(settings, photos), RunRecord.of(settings, "rank", plan.key) as record:
         record.note(checkpoint=plan.checkpoint, split_hash=schema.metadata(plan.manifest.schema).get("split_hash"))
         plan_scorers(settings.compute, len(photos))  # says at once what the cluster lacks

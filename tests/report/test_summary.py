@@ -1,5 +1,7 @@
 """What a job says at its end, on a planted run."""
 
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -57,3 +59,25 @@ def test_a_table_that_lacks_its_input_leaves_itself_out(output, capsys, tmp_path
     for verbose in (False, True):
         said = ran(capsys, lost, run.key, verbose=verbose)
         assert f"no table of localisation: tables.damage is {tmp_path}/gone.csv" in said
+
+
+def test_paths_of_results_have_one_base_wherever_a_job_is_started(output, tmp_path, monkeypatch, capsys):
+    """Absolute, a URI, or below the output; the folder that a job is started in means nothing."""
+    assert Settings(output="out/").below_output("data/d.csv") == "out/data/d.csv"
+    assert Settings(output="s3://b/out").below_output("data/d.csv") == "s3://b/out/data/d.csv"
+    for path in ("/data/d.csv", "s3://b/d.csv", "~/d.csv"):
+        assert Settings(output="out").below_output(path) == path
+    run = find_run(output, "planted")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "damage.csv").write_text("image_name,damaged_blocks\n")
+    relative = settings(output, tables={"damage": "damage.csv"})
+    (line,) = aggregate.missing_inputs(relative)
+    assert f"{output}/damage.csv" in line
+    names = pq.read_table(f"{output}/rank", columns=["image_id"])["image_id"].to_pylist()
+    rows = [f"{name.rsplit('/')[-1]},1" for name in names]
+    (Path(output) / "damage.csv").write_text("\n".join(["image_name,damaged_blocks", *rows]))
+    assert aggregate.missing_inputs(relative) == []
+    stored = Path(output) / "tables" / "localisation.parquet"
+    assert not stored.exists()
+    ran(capsys, relative, run.key)
+    assert {row["n"] for row in pq.read_table(stored).to_pylist() if row["scope"] == "all"} == {40}

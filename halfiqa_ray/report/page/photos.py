@@ -198,4 +198,8 @@ def _damage(settings: Settings, run: Run) -> dict[str, int]:
     """Damaged blocks of the images with planted defects, where the settings name their list."""
     if settings.tables.damage is None or settings.data.dataset != run.dataset:
         return {}
-    return read_truth(settings.tables.damage, run.grid)
+    truth = settings.below_output(settings.tables.damage)
+    if not storage.exists(truth):
+        print(f"the page marks no planted damage: tables.damage is {truth}, and there is no such file", flush=True)
+        return {}
+    return read_truth(truth, run.grid)
