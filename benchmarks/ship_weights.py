@@ -1,4 +1,4 @@
-"""Puts a trained checkpoint into the package: matrices in half precision, and a model card beside them.
+"""Puts a trained checkpoint into the package: large tensors in half precision, and a model card beside them.
 
 Refuses when half precision moves a prediction of a test photo by more than a thousandth of the MOS scale, or when the
 weights take more than 8 MB. The photos of the manifest must be there.
@@ -30,13 +30,16 @@ from halfiqa_ray.models.shipped import folder
 
 LARGEST_CHANGE = 1e-3  # of a prediction by half precision, as a share of the MOS scale
 LARGEST_BYTES = 8_000_000
+# Half precision of the many small kernels moves predictions ten times as much as that of the few large ones, which are
+# most of the bytes.
+SMALL = 30_000
 BATCH = 16
 
 
 def in_half(model: QualityModel) -> dict[str, torch.Tensor]:
-    """The tensors of a model: matrices and kernels in float16; the small vectors beside them stay as they are."""
+    """The tensors of a model: those of more than `SMALL` values in float16, the others as they are."""
     return {
-        name: (tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor).contiguous()
+        name: (tensor.half() if tensor.is_floating_point() and tensor.numel() > SMALL else tensor).contiguous()
         for name, tensor in model.state_dict().items()
     }
 
@@ -66,12 +69,13 @@ def work(options: argparse.Namespace) -> Iterable[str]:
     storage.write_bytes(storage.join(where, WEIGHTS), data)
     storage.write_json(storage.join(where, RECORD), record.model_dump(mode="json"))
     storage.write_text(
-        storage.join(where, "README.md"), card(options.name, record, about["source_note"], change, len(data))
+        storage.join(where, "README.md"),
+        card(options.name, record, about["source_note"], change, len(data), options.note),
     )
     yield f"in {where}"
 
 
-def card(name: str, record: CheckpointRecord, terms: str, change: float, size: int) -> str:
+def card(name: str, record: CheckpointRecord, terms: str, change: float, size: int, note: str) -> str:
     """The model card."""
     train = record.train
     assert train is not None
@@ -92,12 +96,12 @@ people gave them. MOS {record.mos_scale.low:g} to {record.mos_scale.high:g}; sco
 - **Recipe**: input {height} x {width} (photos are resized to it), {epochs} epochs of batches of {train.batch_size}, the
   backbone at {train.backbone_rate:g} of the rate, kept as they came: {", ".join(train.frozen) or "nothing"}; BatchNorm
   statistics frozen: {train.freeze_batchnorm}; mirrored at random. Seed {record.seed}, best epoch {record.epoch} by
-  validation PLCC.
+  validation PLCC.{" " * bool(note)}{note}
 - **Command**: `python jobs/train.py --config configs/data/{record.dataset}.yaml --config
   configs/models/{name.partition("/")[0]}/{name.partition("/")[2]}.yaml`, then `python -m benchmarks.ship_weights
   --checkpoint results/checkpoints/{record.dataset}/{record.model.name}/{record.run} --name {name}`.
-- **Size**: {size / 1e6:.1f} MB; matrices in half precision, which moves no prediction of a test photo by more than
-  {change:.1e} of the scale.
+- **Size**: {size / 1e6:.1f} MB; tensors of more than {SMALL:,} values are in half precision, which moves no prediction of a
+  test photo by more than {change:.1e} of the scale.
 
 Agreement with MOS [95% bootstrap interval]; `test` is the official test split, of which nothing was trained on or
 chosen by:
@@ -126,4 +130,5 @@ if __name__ == "__main__":
         name="biq2021/triq",
         results="results",
         dataset="biq2021",
+        note="",
     )

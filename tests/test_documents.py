@@ -45,7 +45,7 @@ def filled_in(words):
     """The words with what a reader puts in, and without files of settings that an earlier command writes."""
     last = ""
     for word in words:
-        full = word.replace("DATASET", "koniq10k").replace("MODEL", "triq")
+        full = word.replace("DATASET", "koniq10k").replace("MODEL", "triq").replace("$PWD", "/here")  # as a shell does
         if full == "--config":
             last = full
         elif last == "--config":

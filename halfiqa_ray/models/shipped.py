@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from halfiqa_ray import storage
-
 FOLDER = "weights"
 
 
@@ -31,6 +29,8 @@ def folder(name: str) -> Path:
 
 def absolute(name_or_path: str) -> str:
     """What means the same on every node: the name of a shipped model, which each has, or a whole path or URI."""
+    from halfiqa_ray import storage  # the names alone are for help texts too, which should not wait for pyarrow
+
     return name_or_path if name_or_path in names() else storage.absolute(name_or_path)
 
 

@@ -265,7 +265,7 @@ def test_runs_to_show_are_the_newest_of_every_data_set_or_those_named(two, tmp_p
     named = Settings(output=str(output), report={"datasets": ["made-up"]})
     assert [run.dataset for run in shown_runs(named)] == ["made-up"]
     with pytest.raises(ValueError, match=r"there are runs of koniq10k, made-up"):
-        shown_runs(Settings(output=str(output), report={"datasets": ["no such"]}))
+        shown_runs(Settings(output=str(output), report={"datasets": ["nosuch"]}))
     with pytest.raises(ValueError, match=r"no rank run.*jobs/rank\.py"):
         shown_runs(Settings(output=str(tmp_path)))
 
