@@ -100,8 +100,8 @@ people gave them. MOS {record.mos_scale.low:g} to {record.mos_scale.high:g}; sco
 - **Command**: `python jobs/train.py --config configs/data/{record.dataset}.yaml --config
   configs/models/{name.partition("/")[0]}/{name.partition("/")[2]}.yaml`, then `python -m benchmarks.ship_weights
   --checkpoint results/checkpoints/{record.dataset}/{record.model.name}/{record.run} --name {name}`.
-- **Size**: {size / 1e6:.1f} MB; tensors of more than {SMALL:,} values are in half precision, which moves no prediction of a
-  test photo by more than {change:.1e} of the scale.
+- **Size**: {size / 1e6:.1f} MB; tensors of more than {SMALL:,} values are in half precision, which moves no prediction
+  of a test photo by more than {change:.1e} of the scale.
 
 Agreement with MOS [95% bootstrap interval]; `test` is the official test split, of which nothing was trained on or
 chosen by:
