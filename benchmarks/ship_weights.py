@@ -85,15 +85,19 @@ def card(name: str, record: CheckpointRecord, terms: str, change: float, size: i
     ]
     height, width = record.preprocessing.height, record.preprocessing.width
     epochs = " and ".join(
-        f"{stage.epochs} at {stage.learning_rate:g}" for stage in (train.main, train.finetune) if stage.epochs
+        f"{stage.epochs} epochs at a rate of {stage.learning_rate:g}"
+        for stage in (train.main, train.finetune)
+        if stage.epochs
     )
     return f"""# {name}
 
 {record.model.name} on {record.model.backbone.name}, trained on the photos of {record.dataset} and the scores that
 people gave them. MOS {record.mos_scale.low:g} to {record.mos_scale.high:g}; scores come out on that scale.
 
-- **Data and terms**: {terms} The backbone started from the ImageNet weights of `{record.model.backbone.weights}`.
-- **Recipe**: input {height} x {width} (photos are resized to it), {epochs} epochs of batches of {train.batch_size}, the
+Terms: {terms}
+
+- **Start**: the ImageNet weights of `{record.model.backbone.weights}` in the backbone.
+- **Recipe**: input {height} x {width} (photos are resized to it), {epochs}, batches of {train.batch_size}, the
   backbone at {train.backbone_rate:g} of the rate, kept as they came: {", ".join(train.frozen) or "nothing"}; BatchNorm
   statistics frozen: {train.freeze_batchnorm}; mirrored at random. Seed {record.seed}, best epoch {record.epoch} by
   validation PLCC.{" " * bool(note)}{note}
@@ -103,8 +107,8 @@ people gave them. MOS {record.mos_scale.low:g} to {record.mos_scale.high:g}; sco
 - **Size**: {size / 1e6:.1f} MB; tensors of more than {SMALL:,} values are in half precision, which moves no prediction
   of a test photo by more than {change:.1e} of the scale.
 
-Agreement with MOS [95% bootstrap interval]; `test` is the official test split, of which nothing was trained on or
-chosen by:
+Agreement with MOS [95% bootstrap interval]; `test` is the official test split, of which nothing was
+trained on:
 
 | split | photos | PLCC | SRCC | RMSE |
 |---|---|---|---|---|
