@@ -44,7 +44,7 @@ def work(options: argparse.Namespace) -> Iterable[str]:
         size = (record.preprocessing.height, record.preprocessing.width)
         [pixels] = read_photo(uris[image_id], Bounds(), [size]).pixels
         with torch.inference_mode():
-            images = model.normalise(torch.from_numpy(pixels)[None]).double()
+            images = model.normalise(torch.from_numpy(pixels.copy())[None]).double()
             features = model.feature_matrix(images)[0]
         exact_S = score_subsets(model, features, found.grid, range(found.grid.subsets))[0].numpy()
         difference = float(np.abs(exact_S - stored_NS[place[image_id]]).max())
