@@ -24,6 +24,7 @@ LARGEST_UNDEFINED = 0.05
 # from -1 to 1 whatever was measured.
 FEWEST_IMAGES = 20
 FEWEST_UNITS = 8  # whole groups, where images are crops of fewer photos
+FEW_UNITS = 10  # an interval of fewer says so
 
 
 def no_interval(images: int, units: int, unit: str = "image") -> str | None:
@@ -33,6 +34,12 @@ def no_interval(images: int, units: int, unit: str = "image") -> str | None:
     if units < FEWEST_UNITS:
         return f"no interval from fewer than {FEWEST_UNITS} {unit}s"
     return None
+
+
+def interval_note(images: int, units: int, unit: str = "image") -> str | None:
+    """What a reader must know of the interval of few images: that there is none, or how few units are behind it."""
+    few = f"intervals from only {units} {unit}s" if units < FEW_UNITS else None
+    return no_interval(images, units, unit) or few
 
 
 def resampled_sums(

@@ -28,13 +28,18 @@ from halfiqa_ray.masking.controls import centre_half, other_images, random_halve
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import halves_masked
 from halfiqa_ray.schema import IMAGE_RULES
-from halfiqa_ray.statistics.bootstrap import FEWEST_IMAGES, no_interval, percentile_interval, resampled_plcc
+from halfiqa_ray.statistics.bootstrap import (
+    FEWEST_IMAGES,
+    interval_note,
+    no_interval,
+    percentile_interval,
+    resampled_plcc,
+)
 from halfiqa_ray.statistics.pearson import pearson
 from halfiqa_ray.tables.paper import SECTION2, paper_dataset
 from halfiqa_ray.tables.stored.reading import Images, Run
 
 RANDOM = "random half"
-FEW_UNITS = 10  # below this many, the note of a row says so
 KINDS = ("rule", "control", "bound")
 NOTHING_VARIES = "no PLCC: nothing varies"
 UNDEFINED = -1  # in place of a subset
@@ -267,11 +272,9 @@ def _notes(row: Masked, line: dict[str, Any], images: int) -> list[str]:
     notes = [row.note] if row.note else []
     if line["n"] and line["n_mos"] == 0:
         notes.append("no MOS")
-    few = no_interval(images, line["resampled_units"], line["resampled"])
+    few = interval_note(images, line["resampled_units"], line["resampled"])
     if line["n"] and few:
         notes.append(few)
-    elif line["n"] and line["resampled_units"] < FEW_UNITS:
-        notes.append(f"intervals from only {line['resampled_units']} {line['resampled']}s")
     if line["n"] and np.isnan(line["trivial"]) and np.isnan(line["important"]):
         notes.append(NOTHING_VARIES)
     return notes

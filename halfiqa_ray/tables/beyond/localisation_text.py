@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halfiqa_ray import schema
-from halfiqa_ray.tables.section2 import FEW_UNITS
+from halfiqa_ray.statistics.bootstrap import FEW_UNITS
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
 
 ANSWER = {

@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halfiqa_ray.statistics.bootstrap import FEWEST_IMAGES, no_interval, percentile_interval, resampled_sums
-from halfiqa_ray.tables.section2 import FEW_UNITS, Resampling
+from halfiqa_ray.statistics.bootstrap import (
+    FEWEST_IMAGES,
+    interval_note,
+    no_interval,
+    percentile_interval,
+    resampled_sums,
+)
+from halfiqa_ray.tables.section2 import Resampling
 from halfiqa_ray.tables.stored.reading import Images
 
 
@@ -40,11 +46,9 @@ class Units:
 
     def note(self) -> str | None:
         """What a reader must know of intervals over so few units; None where there are enough."""
-        unit = "source photo" if self.of_photos else "image"
         if not self.count:
             return None
-        few = f"intervals from only {self.count} {unit}s" if self.count < FEW_UNITS else None
-        return no_interval(len(self.groups_N), self.count, unit) or few
+        return interval_note(len(self.groups_N), self.count, "source photo" if self.of_photos else "image")
 
 
 def mean_intervals(
