@@ -12,21 +12,17 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/.installed
-	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
-	$(BIN)/python jobs/prepare.py --config configs/demo.yaml
-	$(BIN)/python jobs/train.py --config configs/demo.yaml
-	@echo "== an untrained TRIQ over the test photos: the control of the localisation table"
-	$(BIN)/python jobs/train.py --config configs/demo.yaml --train.run untrained --train.main.epochs 0
-	$(BIN)/python jobs/rank.py --config configs/demo.yaml --train.run untrained --rank.tables false \
-	  --rank.zero false --rank.measure false --rank.splits '[test,test_same_photo]'
-	@echo "== the trained TRIQ over every photo"
-	$(BIN)/python jobs/rank.py --config configs/demo.yaml --rank.zero false --rank.measure false
-	$(BIN)/python jobs/report.py --config configs/demo.yaml
+	$(BIN)/halfiqa demo
 
 reproduce-demo: .venv/.installed
-	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml
-	$(BIN)/python jobs/demo_data.py --config configs/demo.yaml --config configs/demo_spaq.yaml
-	$(BIN)/python jobs/reproduce.py --config configs/experiments/demo.yaml
+	$(BIN)/python jobs/demo_data.py --config configs/made_up/koniq10k.yaml
+	$(BIN)/python jobs/demo_data.py --config configs/made_up/koniq10k.yaml --config configs/made_up/spaq.yaml
+	@echo "== an untrained TRIQ over the test photos: the control of the localisation table"
+	$(BIN)/python jobs/prepare.py --config configs/made_up/koniq10k.yaml
+	$(BIN)/python jobs/train.py --config configs/made_up/koniq10k.yaml --train.run untrained --train.main.epochs 0
+	$(BIN)/python jobs/rank.py --config configs/made_up/koniq10k.yaml --train.run untrained --rank.tables false \
+	  --rank.zero false --rank.measure false --rank.splits '[test,test_same_photo]'
+	$(BIN)/python jobs/reproduce.py --config configs/experiments/made_up.yaml
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ The head has no CPU of its own and the autoscaler two kinds of nodes, one with a
 (Ray's fake node provider) and their GPUs are a number: what is shown is the asking, the growing and the going. The
 scorer sleeps as long as a real photo takes (benchmarks/sleeping.py). Both versions of Ray's autoscaler.
 
-    make demo    # photos and checkpoint
+    make reproduce-demo    # photos and checkpoint
     python -m benchmarks.autoscaling --output benchmarks/results/autoscaling.md
 """
 
@@ -79,4 +79,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml", photos=120, seconds=1.0)
+    run(__doc__, work, config="configs/made_up/koniq10k.yaml", photos=120, seconds=1.0)

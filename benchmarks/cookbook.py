@@ -1,7 +1,7 @@
 """Write the answers of docs/cookbook.md anew: after every SQL block of the file, what it gives on an output.
 
 make reproduce-demo
-python -m benchmarks.cookbook results/demo
+python -m benchmarks.cookbook results/made_up
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def answered(text: str, output: str) -> str:
 def main() -> None:
     """Parse the command line and write."""
     command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_argument("results", help="folder or URI of the output, such as results/demo")
+    command.add_argument("results", help="folder or URI of the output, such as results/made_up")
     COOKBOOK.write_text(answered(COOKBOOK.read_text(), command.parse_args().results))
     print(f"written: {COOKBOOK}")
 

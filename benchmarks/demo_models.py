@@ -2,7 +2,8 @@
 
 The seed decides the random weights, the order of the photos and the flips; data and splits stay the same.
 
-    python jobs/demo_data.py --config configs/demo.yaml && python jobs/prepare.py --config configs/demo.yaml
+    python jobs/demo_data.py --config configs/made_up/koniq10k.yaml
+    python jobs/prepare.py --config configs/made_up/koniq10k.yaml
     python -m benchmarks.demo_models --output benchmarks/results/demo_models.md
 """
 
@@ -30,9 +31,9 @@ SPLITS = {
 
 def settings_of(model: str, seed: int) -> Settings:
     """The demo settings of one model and seed."""
-    files = ["--config", "configs/demo.yaml"]
+    files = ["--config", "configs/made_up/koniq10k.yaml"]
     if model != "triq":
-        files += ["--config", f"configs/demo/{model}.yaml"]
+        files += ["--config", f"configs/made_up/{model}.yaml"]
     return parse("train.py", "", ["train"], [*files, "--seed", str(seed), "--train.run", f"seed{seed}"])
 
 

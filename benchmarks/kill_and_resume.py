@@ -4,7 +4,7 @@ The worker is killed with SIGKILL after its second epoch: Ray Train starts it ag
 processes is killed after the fourth: the same command is given again. At the end the weights of both runs are compared.
 
     for job in demo_data prepare; do  # photos and manifest
-      python jobs/$job.py --config configs/demo.yaml --config configs/demo_spaq.yaml; done
+      python jobs/$job.py --config configs/made_up/koniq10k.yaml --config configs/made_up/spaq.yaml; done
     python -m benchmarks.kill_and_resume --output benchmarks/results/kill_and_resume.md
 """
 
@@ -107,4 +107,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml,configs/demo_spaq.yaml", epochs=8)
+    run(__doc__, work, config="configs/made_up/koniq10k.yaml,configs/made_up/spaq.yaml", epochs=8)

@@ -5,8 +5,8 @@ threads in all; the job also writes Parquet. Rates are between the first and the
 are up. Memory is the peak, over half-second samples, of the proportional set size (PSS: shared pages counted once) of
 the driver and every Ray process. Each case runs in a process of its own.
 
-    make demo    # photos and checkpoint
-    python -m benchmarks.rank_throughput --config configs/demo.yaml --output benchmarks/results/rank_throughput.md
+    make reproduce-demo    # photos and checkpoint
+    python -m benchmarks.rank_throughput --output benchmarks/results/rank_throughput.md
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def table(config: str, small: int, large: int, threads: int) -> str:
 def main() -> None:
     """Measure, print, and write if asked."""
     command = parser(__doc__)
-    command.add_argument("--config", default="configs/demo.yaml")
+    command.add_argument("--config", default="configs/made_up/koniq10k.yaml")
     command.add_argument("--small", type=int, default=200)
     command.add_argument("--large", type=int, default=2000)
     command.add_argument("--threads", type=int, default=os.cpu_count() or 1)

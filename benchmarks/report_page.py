@@ -1,6 +1,6 @@
 """The report page of 20, 200 and 1,000 photos: its size, the time to make it, and until it answers in a browser.
 
-Rank rows are those of a finished demo output (`make reproduce-demo` or `make demo`), one after the other and again from
+Rank rows are those of a finished demo output (`make reproduce-demo`), one after the other and again from
 the start, under new image ids; their pictures are crops of 512 x 384 from the demo's source photographs, since the
 demo's own of 256 x 192 would make the page too small. Tables are the demo's; figures, which do not hang on the number
 of photos, are left out. Times in the browser are medians of the repeats; it is the system's Chromium, driven by
@@ -127,7 +127,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         measure,
-        source="results/demo",
+        source="results/made_up",
         dataset="koniq10k-demo",
         chromium=shutil.which("chromium") or "chromium",
         repeats=5,

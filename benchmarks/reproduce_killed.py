@@ -6,7 +6,7 @@ experiment takes; the same command is given again each time, and in the end left
 tables of both are compared.
 
     make reproduce-demo                              # the undisturbed run, and its data
-    python -m benchmarks.reproduce_killed --undisturbed results/demo --output benchmarks/results/reproduce_killed.md
+    python -m benchmarks.reproduce_killed --undisturbed results/made_up --output benchmarks/results/reproduce_killed.md
 
 or, in a quarter of the time, of one data set with short trainings:
 
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        config="configs/experiments/demo.yaml",
+        config="configs/experiments/made_up.yaml",
         undisturbed="",
         minutes=12.5,
         kills=3,

@@ -5,7 +5,7 @@ takes as long as a real photo does, but sleeps for most of it (benchmarks/sleepi
 photos, Ray's processes and the writing of rows share the machine's cores: where N nodes are not N times one, the
 machine's load says whether that is Ray or the sharing.
 
-    make demo    # photos and checkpoint
+    make reproduce-demo    # photos and checkpoint
     python -m benchmarks.scaling --output benchmarks/results/scaling.md
 """
 
@@ -67,4 +67,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml", photos=60, seconds=1.6, nodes="1,2,4,8")
+    run(__doc__, work, config="configs/made_up/koniq10k.yaml", photos=60, seconds=1.6, nodes="1,2,4,8")

@@ -126,7 +126,7 @@ def run(settings: Settings, photos: int, seconds: float, until_gone: bool) -> di
 def main() -> None:
     """One run."""
     command = argparse.ArgumentParser(description=__doc__)
-    command.add_argument("--config", default="configs/demo.yaml")
+    command.add_argument("--config", default="configs/made_up/koniq10k.yaml")
     command.add_argument("--photos", type=int, required=True)
     command.add_argument("--seconds", type=float, required=True, help="seconds a photo takes")
     command.add_argument("--until-gone", action="store_true", help="wait until only the head is left")

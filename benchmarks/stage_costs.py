@@ -78,4 +78,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, config="configs/demo.yaml,configs/demo_spaq.yaml", experiment="results/demo")
+    run(__doc__, work, config="configs/made_up/koniq10k.yaml,configs/made_up/spaq.yaml", experiment="results/made_up")

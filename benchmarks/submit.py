@@ -5,7 +5,7 @@ for a token. With ``--ray`` a second head is started from an environment that ha
 brings its packages along (cluster/runtime_env.yaml): how long that takes at first, and later. ``--photos 0`` leaves
 failing, stopping and going on out.
 
-    make demo    # photos and checkpoint
+    make reproduce-demo    # photos and checkpoint
     python -m benchmarks.submit --output benchmarks/results/submit.md [--ray OTHER_VENV/bin/ray]
 """
 
@@ -31,7 +31,7 @@ BUCKET = "s3://demo"
 DATASET = "koniq10k-demo"
 CHECKPOINT = f"{BUCKET}/checkpoints/{DATASET}/triq/default"
 PHOTOS = f"{BUCKET}/data/koniq10k"
-DATA = f"--config configs/demo.yaml --data.root {PHOTOS} --data.split_file {PHOTOS}/split.csv"
+DATA = f"--config configs/made_up/koniq10k.yaml --data.root {PHOTOS} --data.split_file {PHOTOS}/split.csv"
 RANK = f"{DATA} --rank.checkpoint {CHECKPOINT} --rank.zero false --rank.measure false --rank.tables false"
 MANIFEST = f"manifest/dataset={DATASET}/manifest.parquet"
 # Of Ray's command line only how a job ended is shown, and nothing of its core's warnings.
@@ -191,4 +191,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, demo="results/demo", photos=240, ray="")
+    run(__doc__, work, demo="results/made_up", photos=240, ray="")

@@ -5,7 +5,7 @@ no Ray, no progress, no validation. It runs before and after the job, so that a 
 the job is that of its best epoch but the first. "Ray Data" is the job with photos decoded anew by Ray Data tasks, which
 is more work than the loop's, on the same cores.
 
-    make demo    # or its first two jobs: photos and manifest
+    make reproduce-demo    # or its first jobs: photos and manifest
     python -m benchmarks.training_speed --output benchmarks/results/training_speed.md
 """
 

@@ -4,7 +4,7 @@ Each rate is of a process of its own, with the niceness that Ray gives its worke
 a process starts. It runs the bare loop of `benchmarks.training_speed`: no Ray. The busy process counts, and shares the
 cores as Ray's own processes, decoding or another worker would. The four cells are run in turn, ``--repeats`` times.
 
-    make demo    # or its first two jobs: photos and manifest
+    make reproduce-demo    # or its first jobs: photos and manifest
     python -m benchmarks.waiting_threads --output benchmarks/results/waiting_threads.md
 """
 

@@ -4,7 +4,7 @@ Every step takes the same photos, shared between the workers; gradients are aver
 no dropout and float32 the curves agree within rounding. With live statistics each worker normalises by its own half of
 the batch, and they part: by how much stands in the second table.
 
-    make demo    # or its first two jobs: photos and manifest
+    make reproduce-demo    # or its first jobs: photos and manifest
     python -m benchmarks.worker_counts --output benchmarks/results/worker_counts.md
 """
 

@@ -54,9 +54,9 @@ def test_aihiqnet_predicts_one_score_on_spaq():
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m != "triq"])
 def test_small_recipes_take_the_demo_data(model):
-    settings = read("demo.yaml", f"demo/{model}.yaml")
+    settings = read("made_up/koniq10k.yaml", f"made_up/{model}.yaml")
     assert settings.model.name == model
-    assert settings.data == read("demo.yaml").data
+    assert settings.data == read("made_up/koniq10k.yaml").data
     assert sum(stage.settings.epochs for stage in stages(settings.train)) <= 10
 
 

@@ -19,7 +19,7 @@ OWN = {
         "Look at photos here and now: score, halves and block values, in the terminal or as a page.", "look"
     ),
     "models": Command("List the models that come with the package, what they learned from, and their terms.", "models"),
-    "demo": Command("The whole way on photos that packages carry, with made-up scores: some minutes.", "demo"),
+    "demo": Command("The whole way on photos that packages carry, with the models that come along: minutes.", "demo"),
     "completion": Command("Print a script that teaches a shell to complete this command.", "completion"),
 }
 QUERY = "Ask stored results in SQL."

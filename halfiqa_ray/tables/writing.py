@@ -17,8 +17,8 @@ from halfiqa_ray.statistics.bootstrap import no_interval
 from halfiqa_ray.tables.stored.reading import ALL
 
 NOTICE = (
-    "SYNTHETIC DATA: these scores come from a formula, not from people. Nothing here says anything about human "
-    "judgement or about a published data set."
+    "SYNTHETIC DATA: the scores of these pictures, or those that a model here learned from, come from a formula, not "
+    "from people. What compares with them says nothing about human judgement or about a published data set."
 )
 # Of a table that is blank: every number in it waits for another job.
 NOTHING_FOR_IT = "no photo has what it needs: jobs/measure.py, jobs/zero.py or jobs/explain.py computes that"

@@ -17,7 +17,7 @@ def test_flags_win_over_every_file():
     ]
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["made_up", "paper"])
 def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(reproduce, "ray_session", lambda settings: nullcontext())
@@ -32,7 +32,7 @@ def test_stages_run_in_order_for_every_data_set_and_model(name, monkeypatch, cap
     assert code == 0
     models = ["triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa"]
     datasets = [dataset for stage, dataset, *_ in ran if stage == "prepare"]
-    assert datasets == {"demo": ["koniq10k-demo", "spaq-demo"], "paper": ["koniq10k", "spaq"]}[name]
+    assert datasets == {"made_up": ["koniq10k-demo", "spaq-demo"], "paper": ["koniq10k", "spaq"]}[name]
     trained = [(dataset, model) for stage, dataset, model, _ in ran if stage == "train"]
     expected = [(dataset, model) for dataset in datasets for model in models]
     assert (trained if name == "paper" else sorted(trained)) == (expected if name == "paper" else sorted(expected))

@@ -1,11 +1,11 @@
-"""Write the demo data: real photographs, known damage, synthetic scores, in KonIQ-10k's or SPAQ's own layout.
+"""Write the demo data: real photographs, known damage, synthetic scores, in the layout of a published data set.
 
 The folder then also holds
 
 - ``SYNTHETIC.json``: that the scores are made up, by which formula, from which photos under which licences;
-- ``split.csv`` (image_name,split): train, validation, test (photos never seen in training) and test_same_photo
-  (areas of training photos that no training or validation crop touches); validation only chooses the epoch, and
-  is new crops of the training areas, with other damage;
+- ``split.csv`` (image_name,split): in the layouts of KonIQ-10k and SPAQ train, validation, test (photos never seen in
+  training) and test_same_photo (areas of training photos that no training or validation crop touches); validation
+  only chooses the epoch, and is new crops of the training areas, with other damage. In pyiqa's layout all is test;
 - ``source_photos.csv`` (image_name,source_photo,split): what intervals must resample;
 - ``damage.csv``: distortion, strength, damaged blocks (bit b = block b of the 3 x 4 grid, counted row by row from
   the top left), and where in the source photo the crop lies.
@@ -28,26 +28,15 @@ from PIL import Image
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings, fingerprint
-from halfiqa_ray.data.demo import distortions, lists, photos, plan, scores
+from halfiqa_ray.data.demo import designs, distortions, lists, photos, plan, scores, whole
+from halfiqa_ray.data.demo.designs import DESIGNS
 from halfiqa_ray.data.demo.plan import GRID, Sample
 
 MARKER = "SYNTHETIC.json"
 NOTICE = (
     "SYNTHETIC DATA: real photographs, degraded on purpose; the scores come from a formula and simulated raters, "
-    "not from people. Nothing computed from them says anything about human judgement or about KonIQ-10k or SPAQ."
+    "not from people. What compares with them says nothing about human judgement or about a published data set."
 )
-SCORES = {
-    "koniq10k": "koniq10k_scores_and_distributions.csv",
-    "spaq": "Annotations/MOS and Image attribute scores.xlsx",
-}
-SIZES = {  # width, height; SPAQ's are landscape and portrait, some not divisible by the grid
-    "koniq10k": ((256, 192),),
-    "spaq": ((256, 192), (240, 180), (200, 150), (320, 240), (144, 192), (150, 200), (192, 256), (240, 320)),
-}
-COUNTS: dict[str, dict[str, int]] = {
-    "koniq10k": {"train": 600, "validation": 96, "test": 72, "test_same_photo": 72},
-    "spaq": {"train": 120, "validation": 24, "test": 36, "test_same_photo": 32},
-}
 PACKAGES = ("numpy", "scipy", "pillow", "openpyxl", "scikit-image", "scikit-learn", "matplotlib")
 JPEG_QUALITY = 96
 
@@ -91,8 +80,9 @@ def make_demo(root: str, layout: str, seed: int = 1) -> DemoSummary:
     replace. Raises ValueError for an unknown layout, FileExistsError when ``root`` holds other people's files, and
     FileNotFoundError when a package with photos is not installed.
     """
-    if layout not in COUNTS:
-        raise ValueError(f"there is no demo data in layout {layout!r}; choose one of {sorted(COUNTS)}")
+    if layout not in DESIGNS:
+        raise ValueError(f"there is no demo data in layout {layout!r}; choose one of {sorted(DESIGNS)}")
+    design = DESIGNS[layout]
     description = _describe(layout, seed)
     marker = storage.join(root, MARKER)
     before = _read_marker(root, layout)
@@ -103,23 +93,22 @@ def make_demo(root: str, layout: str, seed: int = 1) -> DemoSummary:
             return DemoSummary(root, layout, found["images"], found["partly_damaged"], found["photos"], False)
     storage.write_json(marker, {**description, "complete": False})
 
-    samples = plan.samples(COUNTS[layout], SIZES[layout], seed)
     records: list[tuple[str, Sample]] = []
-    for index, sample in enumerate(samples):
+    for index, sample in enumerate(design.samples(seed)):
         name = _image_name(layout, index, sample)
-        storage.write_bytes(storage.join(root, _folder(layout) + name), _encode(sample.pixels))
+        storage.write_bytes(storage.join(root, design.folder + name), _encode(sample.pixels))
         records.append((name, sample))
     texts = {
         "split.csv": lists.split_list(records),
         "source_photos.csv": lists.source_list(records),
         "damage.csv": lists.damage_list(records),
-        SCORES[layout]: lists.koniq_scores(records, seed) if layout == "koniq10k" else lists.spaq_scores(records, seed),
+        design.scores: design.score_list(records, seed),
     }
     for path, content in texts.items():
         storage.write_bytes(storage.join(root, path), content)
-    files = sorted([*texts, MARKER, *(_folder(layout) + name for name, _ in records)])
+    files = sorted([*texts, MARKER, *(design.folder + name for name, _ in records)])
     if before:  # images of other settings
-        for uri in storage.list_files(storage.join(root, _folder(layout)), ".jpg"):
+        for uri in storage.list_files(storage.join(root, design.folder), ".jpg"):
             if uri[len(root.rstrip("/")) + 1 :] not in files:
                 storage.delete(uri)
     counts = _count(records)
@@ -145,15 +134,15 @@ def _read_marker(root: str, layout: str) -> dict[str, Any] | None:
 
 def _describe(layout: str, seed: int) -> dict[str, Any]:
     """Everything about the data that is known before they are made, with its fingerprint."""
-    modules = (photos, distortions, plan, scores, lists)
+    design, modules = DESIGNS[layout], (photos, distortions, plan, whole, scores, lists, designs)
     paths = [Path(module.__file__ or "") for module in modules] + [Path(__file__)]
     description = {
         "synthetic": True,
         "notice": NOTICE,
         "layout": layout,
         "seed": seed,
-        "images": COUNTS[layout],
-        "sizes_width_height": SIZES[layout],
+        "images": design.images,
+        "sizes_width_height": design.sizes,
         "mos_formula": scores.FORMULA,
         "distortions": {
             name: {"parameter": kind.parameter, "strengths_1_to_4": list(kind.values), "weight": kind.weight}
@@ -161,12 +150,10 @@ def _describe(layout: str, seed: int) -> dict[str, Any]:
         },
         "placement": "crops and damaged rectangles are drawn until the luma of every damaged block changes by "
         f"{plan.VISIBLE_BLOCK} grey levels (root mean square; of a wholly damaged picture, by "
-        f"{plan.VISIBLE_PICTURE}); after {plan.ATTEMPTS} draws the next photo of the split is tried",
-        "crops": "scaled down by 1 to 1.5 (retina 2 to 2.5), never up; crops of one split may overlap each other; "
-        f"stored as JPEG of quality {JPEG_QUALITY}, 4:4:4",
-        "splits": "test: photos never seen in training; test_same_photo: areas of training photos that share no pixel "
-        "with any crop of another split (for the stereo pair: no scene point); validation, which only chooses the "
-        "epoch: new crops of the training areas, which training crops overlap",
+        f"{plan.VISIBLE_PICTURE}); after {plan.ATTEMPTS} draws the next photo of the split is tried (whole photos: a "
+        "strength more, then the next distortion)",
+        "crops": f"{design.crops}; stored as JPEG of quality {JPEG_QUALITY}, 4:4:4",
+        "splits": design.splits,
         "source_photos": len(photos.PHOTOS),
         "photos": [
             {
@@ -189,10 +176,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _folder(layout: str) -> str:
-    return "TestImage/" if layout == "spaq" else ""
 
 
 def _image_name(layout: str, index: int, sample: Sample) -> str:

@@ -60,12 +60,14 @@ def _sentences(rows: Rows, rule: str) -> list[str]:
 
 def _table(rows: Rows) -> Cells:
     header = ["scope", "rule", "model", "n", "photos", "chance", "most important damaged", "least important damaged"]
-    header += ["damaged blocks in important half", "trained - untrained", "finds"]
+    is_controlled = any(row["most_minus_untrained"] is not None for row in rows)
+    header += ["damaged blocks in important half", *(["trained - untrained"] * is_controlled), "finds"]
     lines = [
         [
             *(row["scope"], row["rule"], row["model"], str(row["n"]), str(row["photos"]), number(row["chance"], 2)),
             *(_hits(row, "most"), _hits(row, "least"), interval_cell(row, "important_share")),
-            *(interval_cell(row, "most_minus_untrained", signed=True), row["finds"]),
+            *([interval_cell(row, "most_minus_untrained", signed=True)] * is_controlled),
+            row["finds"],
         ]
         for row in rows
     ]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from halfiqa_ray.config import DataSettings
+from halfiqa_ray.data.demo import designs, plan, scores, whole
 from halfiqa_ray.data.demo import make as demo
-from halfiqa_ray.data.demo import plan, scores
+from halfiqa_ray.data.demo.designs import DESIGNS
 from halfiqa_ray.data.demo.distortions import DISTORTIONS, LUMA, STRENGTHS
 from halfiqa_ray.data.demo.photos import MOTORCYCLE_DISPARITY, PHOTOS, SPLITS, _package_file
 from halfiqa_ray.data.demo.plan import GRID
@@ -36,9 +37,18 @@ def spaq(tmp_path_factory):
     return root, demo.make_demo(str(root), "spaq", 1)
 
 
+@pytest.fixture(scope="module")
+def whole_photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("whole")
+    return root, demo.make_demo(str(root), "pyiqa", 1)
+
+
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(demo, "COUNTS", {"koniq10k": SMALL, "spaq": SMALL})
+    for layout in ("koniq10k", "spaq"):
+        design = DESIGNS[layout]
+        less = designs.crops(design.scores, design.score_list, SMALL, design.sizes, design.folder)
+        monkeypatch.setitem(DESIGNS, layout, less)
 
 
 def rows(path):
@@ -138,14 +148,14 @@ def test_the_stereo_margin_covers_the_true_disparity():
 
 
 def test_partial_damage_lies_exactly_on_its_blocks_before_jpeg():
-    for sample in plan.samples(SMALL, demo.SIZES["spaq"], 3):
+    for sample in plan.samples(SMALL, DESIGNS["spaq"].sizes, 3):
         height, width = sample.pixels.shape[:2]
         damaged = np.isin(GRID.cells(height, width), [b for b in range(12) if sample.blocks >> b & 1])
         np.testing.assert_array_equal(sample.pixels[~damaged], sample.pristine[~damaged])
         assert plan.is_visible(sample)
 
 
-@pytest.mark.parametrize(("fixture", "folder"), [("koniq", "."), ("spaq", "TestImage")])
+@pytest.mark.parametrize(("fixture", "folder"), [("koniq", "."), ("spaq", "TestImage"), ("whole_photos", ".")])
 def test_stored_images_are_the_source_crops_damaged_where_the_list_says(fixture, folder, request):
     root, _ = request.getfixturevalue(fixture)
     photos = {}
@@ -196,6 +206,21 @@ def test_lists_agree_with_each_other(koniq):
         name = record["image_name"]
         assert split[name] == sources[name]["split"] == record["split"]
         assert sources[name]["source_photo"] == record["source_photo"]
+
+
+def test_whole_photos_are_all_there_undamaged_in_part_and_all_over(whole_photos):
+    root, summary = whole_photos
+    records = rows(root / "damage.csv")
+    assert len(records) == whole.COUNT == summary.images["test"] == sum(summary.images.values())
+    for photo in PHOTOS:
+        mine = [record for record in records if record["source_photo"] == photo.name]
+        damaged = sorted(int(record["damaged_blocks"]) for record in mine)
+        assert damaged[0] == 0 < damaged[1]
+        assert damaged.count(GRID.full) == whole.ENTIRE
+        assert len(damaged) == 1 + whole.PARTIAL + whole.ENTIRE
+        assert {max(int(record["width"]), int(record["height"])) <= whole.LONGER_SIDE for record in mine} == {True}
+        assert all(int(record["crop_width"]) >= int(record["width"]) for record in mine)
+    assert {record["distortion"] for record in records} == {"none", *DISTORTIONS}
 
 
 def test_marker_says_synthetic_and_names_every_photo_with_licence(koniq):
@@ -298,8 +323,8 @@ def test_the_other_layout_needs_a_folder_of_its_own(tmp_path):
 
 
 def test_unknown_layout_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="pyiqa"):
-        demo.make_demo(str(tmp_path / "x"), "pyiqa", 1)
+    with pytest.raises(ValueError, match="biq2021"):
+        demo.make_demo(str(tmp_path / "x"), "biq2021", 1)
 
 
 def test_a_missing_package_is_named():
@@ -307,13 +332,13 @@ def test_a_missing_package_is_named():
         _package_file("no_such_package/photo.png")
 
 
-@pytest.mark.parametrize(("fixture", "layout"), [("koniq", "koniq10k"), ("spaq", "spaq")])
+@pytest.mark.parametrize(("fixture", "layout"), [("koniq", "koniq10k"), ("spaq", "spaq"), ("whole_photos", "pyiqa")])
 def test_the_real_readers_read_it_without_a_problem(fixture, layout, request):
     root, summary = request.getfixturevalue(fixture)
     listing = read_listing(DataSettings(layout=layout, root=str(root)))
     assert listing.problems == []
     assert len(listing.rows) == sum(summary.images.values())
-    assert listing.mos_scale == {"koniq10k": (1, 5), "spaq": (0, 100)}[layout]
+    assert listing.mos_scale == {"koniq10k": (1, 5), "spaq": (0, 100), "pyiqa": (0, 100)}[layout]
     expected = {record["image_name"]: float(record["expected_mos"]) for record in rows(root / "damage.csv")}
     wanted = [expected[Path(row.image_id).name] for row in listing.rows]
     assert np.corrcoef(wanted, [row.mos for row in listing.rows])[0, 1] > 0.98
