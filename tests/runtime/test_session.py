@@ -1,8 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from halfiqa_ray.config import Settings
 from tests.runtime.listening import LOOPBACK
@@ -23,6 +26,8 @@ def test_a_running_session_is_used_and_left_running(cluster, data_ctx):
 SCRIPT = """
 import json, os
 from tests.runtime.listening import listening
+import pytest
+
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import ray_session
 import ray
@@ -42,6 +47,8 @@ print(json.dumps(found | {"left_running": ray.is_initialized()}))
 
 DASHBOARD = """
 import json, os, urllib.error, urllib.request
+import pytest
+
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import DASHBOARD_ADDRESS, ray_session
 from halfiqa_ray.training.tune import check_dashboard
@@ -96,3 +103,44 @@ def test_a_private_session_is_private_and_quiet(tmp_path):
     assert sum(found["listening"].values()) >= 3  # Ray's head, raylet and workers
     assert set(found["listening"]) <= LOOPBACK
     assert not (tmp_path / ".ray").exists()
+
+
+STORE = """
+import shutil
+import pytest
+
+from halfiqa_ray.config import Settings
+from halfiqa_ray.runtime.session import ray_session
+import numpy, ray
+
+with ray_session(Settings()):
+    print(shutil.disk_usage("/dev/shm").total >> 20, int(ray.cluster_resources()["object_store_memory"]) >> 20)
+    held = [ray.put(numpy.ones(20 << 20, numpy.uint8)) for _ in range(3)]
+    print(sum(int(ray.get(one).sum()) for one in held) >> 20)
+"""
+
+
+@pytest.mark.parametrize(("shm", "store"), [(300, 270), (64, None)])
+def test_a_small_shm_is_no_end(shm, store, tmp_path):
+    """A container's /dev/shm, 64 MiB by default: what is free there is taken, or the store lies on disk."""
+    mounted = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size={shm}m tmpfs /dev/shm && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*mounted, "true"], capture_output=True).returncode:
+        pytest.skip("no right to mount a small /dev/shm here")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [*mounted, sys.executable, "-c", STORE],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    (seen, given), (kept,) = ([int(number) for number in line.split()] for line in ran.stdout.splitlines())
+    assert (seen, kept) == (shm, 60)
+    if store:
+        assert store - 20 <= given <= store
+        assert ran.stderr == ""
+    else:
+        assert given > shm
+        assert "/dev/shm" in ran.stderr
