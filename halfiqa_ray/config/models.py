@@ -60,6 +60,13 @@ class KonceptSettings(Section):
         description="Share of a batch in the head's BatchNorm statistics: Keras' 0.01 takes hundreds of steps to "
         "settle; short runs want more.",
     )
+    output_start: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor on the random start of the output layer. The authors' 1 begins with scores that vary more "
+        "than MOS do, which long runs forget; short runs want less.",
+    )
 
 
 class DbcnnSettings(Section):

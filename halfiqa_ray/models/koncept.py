@@ -9,6 +9,7 @@ Shape suffixes: N images, C channels or features, H and W rows and columns.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from halfiqa_ray.config import KonceptSettings, ModelSettings
@@ -68,6 +69,8 @@ class Koncept(QualityModel):
         self.head = QualityHead(mos_scale, levels)
         self.output = nn.Linear(channels, self.head.outputs)
         he_normal_(self.output)
+        with torch.no_grad():
+            self.output.weight *= settings.output_start
 
     @property
     def output_layer(self) -> nn.Module:
