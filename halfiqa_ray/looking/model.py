@@ -41,7 +41,7 @@ def load(name_or_path: str, device: str = "cpu") -> LoadedModel:
             f"there is no model {name_or_path}: give a checkpoint folder, which holds model.json and "
             f"model.safetensors, or the name of a model that comes with halfiqa_ray (there are: {there})"
         )
-    network, record = load_checkpoint(folder, place)
+    network, record = load_checkpoint(folder, place, fold=True)
     # A folder is called by its own last name: that is what tells models of one experiment apart.
     name = name_or_path if folder != name_or_path else storage.absolute(folder).rstrip("/").rsplit("/", 1)[-1]
     return LoadedModel(name, network, record, place)

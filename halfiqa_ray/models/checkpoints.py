@@ -23,6 +23,7 @@ from halfiqa_ray.models import shipped
 from halfiqa_ray.models.base import MosScale, Preprocessing, QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.fitting.agreement import Agreement
+from halfiqa_ray.models.folding import fold_batchnorm
 
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 PACKAGES = ("halfiqa_ray", "torch", "timm", "ray", "numpy", "pillow", "safetensors")
@@ -129,11 +130,12 @@ def read_record(uri: str) -> CheckpointRecord:
 
 
 def load_checkpoint(
-    uri: str, device: str | torch.device = "cpu", planned_sha256: str | None = None
+    uri: str, device: str | torch.device = "cpu", planned_sha256: str | None = None, fold: bool = False
 ) -> tuple[QualityModel, CheckpointRecord]:
     """The model of a checkpoint folder, or the shipped one of that name, in evaluation mode on ``device``; its record.
 
-    Reads no other weights. They are float32 in memory, also where the file has half precision.
+    Reads no other weights. They are float32 in memory, also where the file has half precision. With ``fold`` the
+    backbone's BatchNorms are folded into its convolutions (`folding`): for scoring only.
 
     Raises CheckpointError naming the file, and the tensor where it is one, when a file is missing or damaged, the
     weights do not belong to the record, or they are others than ``planned_sha256``.
@@ -169,7 +171,12 @@ def load_checkpoint(
     _check_fit(file, model.state_dict(), tensors)
     model.load_state_dict(tensors)
     model.preprocessing = record.preprocessing
-    return model.to(device).eval(), record
+    model.to(device).eval()
+    if fold:
+        size = record.preprocessing.height, record.preprocessing.width
+        example_NCHW = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
+        fold_batchnorm(model.backbone, example_NCHW.to(device))
+    return model, record
 
 
 def _check_fit(file: str, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:

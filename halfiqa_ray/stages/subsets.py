@@ -60,7 +60,7 @@ class ScoreSubsets:
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
-        model, self.record = load_checkpoint(checkpoint, device, planned_sha256)
+        model, self.record = load_checkpoint(checkpoint, device, planned_sha256, fold=True)
         if not isinstance(model, Triq):
             raise ValueError(f"{checkpoint} holds {self.record.model.name}; block subsets are scored with triq")
         self.model, self.device, self.batch_size, self.done = model, torch.device(device), batch_size, done

@@ -79,7 +79,7 @@ class ScoreZeroed:
         self.models: list[QualityModel] = []
         self.names: list[str] = []
         for checkpoint in checkpoints:
-            model, record = load_checkpoint(checkpoint, device, planned.get(checkpoint))
+            model, record = load_checkpoint(checkpoint, device, planned.get(checkpoint), fold=True)
             self.models.append(model)
             self.names.append(record.model.name)
 
