@@ -317,6 +317,26 @@ SUFFICIENT_FRACTION = pa.schema(
 )
 
 
+# How far the score moves as blocks are masked, and settles as they are kept, most important first.
+FAITHFULNESS = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        *_RESAMPLED,
+        *_with_interval("deletion"),  # area under the absolute change of the score, MOS units
+        *_with_interval("insertion"),
+        *_with_interval("gap"),  # deletion less insertion
+        *_with_interval("deletion_less_random"),  # paired, image by image
+        *_with_interval("random_less_insertion"),
+        *_with_interval("better"),  # share of images with a gap above 0
+        *_LAST,
+    ]
+)
+
+
 # Two ways to say how important each block is, image by image.
 AGREEMENT = pa.schema(
     [

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from halfiqa_ray import storage
 from halfiqa_ray.tables import paper, table1_text, table2_text
 from halfiqa_ray.tables.averaged_measure import averaged_measure
-from halfiqa_ray.tables.beyond import agreement, blocks_text, explanations_text, sufficiency_text
+from halfiqa_ray.tables.beyond import agreement, blocks_text, explanations_text, faithfulness_text, sufficiency_text
 from halfiqa_ray.tables.beyond.explanations import explanations
+from halfiqa_ray.tables.beyond.faithfulness import faithfulness, order_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
 from halfiqa_ray.tables.beyond.positions import positions
 from halfiqa_ray.tables.beyond.sufficiency import sufficiency
@@ -47,6 +48,7 @@ PAGES = {
     "matching_histogram": table2_text.HISTOGRAM,
     "sufficiency": sufficiency_text.PAGE,
     "sufficient_fraction": sufficiency_text.FRACTION,
+    "faithfulness": faithfulness_text.PAGE,
     "agreement": blocks_text.AGREEMENT,
     "positions": blocks_text.POSITIONS,
     "position_bias": blocks_text.BIAS,
@@ -186,13 +188,20 @@ def stored_score_tables(
     }
     per_image = curves.image_curves(grid, importance, images.halves)
     wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
-    scanned = scan_all(images, grid, per_image, wanted, mapper)
+    orders = [("rule", one) for one in by_rule]
+    orders += [("measure", agreement.measure_weights(one)) for one in measures]
+    orders += [("explanation", agreement.measure_weights(one)) for one in explained]
+    along = order_curves(grid, [one for _, one in orders])
+    scanned = scan_all(images, grid, [*per_image, *along], [*wanted, 0], mapper)
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
     return {
         "sufficiency": curve_table,
         "sufficient_fraction": fractions,
+        "faithfulness": faithfulness(
+            run, images, orders, along, scanned, len(per_image) * grid.blocks, rule, resampling
+        ),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
         "position_bias": bias,

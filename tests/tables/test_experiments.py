@@ -20,6 +20,7 @@ COLUMNS = {
     "matching_histogram": schema.MATCHING_HISTOGRAM,
     "sufficiency": schema.SUFFICIENCY,
     "sufficient_fraction": schema.SUFFICIENT_FRACTION,
+    "faithfulness": schema.FAITHFULNESS,
     "agreement": schema.AGREEMENT,
     "positions": schema.POSITIONS,
     "position_bias": schema.POSITION_BIAS,

@@ -29,6 +29,7 @@ class Scanned:
     fixed: dict[int, NDArray[np.float64]]  # scores (N,) of subsets that are the same for all images
     oracle_NK: NDArray[np.float64]  # score of the subset of each size (1 .. B) that changes an image's score least
     interaction_NP: NDArray[np.float64]  # Shapley interaction of every pair of blocks, MOS units
+    change_NR: NDArray[np.float64]  # mean absolute change of the score over the subsets of 0 .. B blocks, MOS units
 
 
 def scan_part(part: Part, grid: Grid, kept_NC: NDArray[np.int64], fixed: Sequence[int]) -> Scanned:
@@ -39,7 +40,7 @@ def scan_part(part: Part, grid: Grid, kept_NC: NDArray[np.int64], fixed: Sequenc
     count = len(part.rows)
     picked_NC = np.full(kept_NC.shape, np.nan)
     fixed_NC, oracle_NK = np.empty((count, len(fixed))), np.empty((count, grid.blocks))
-    interaction_NP = np.empty((count, len(pairs)))
+    interaction_NP, change_NR = np.empty((count, len(pairs))), np.empty((count, grid.blocks + 1))
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
     for where, scores_NS in stream_scores(part, grid):
         kept = kept_NC[where]
@@ -47,12 +48,14 @@ def scan_part(part: Part, grid: Grid, kept_NC: NDArray[np.int64], fixed: Sequenc
         picked_NC[where] = np.where(kept >= 0, picked, np.nan)
         fixed_NC[where] = scores_NS[:, list(fixed)]
         change_NS = np.abs(scores_NS - scores_NS[:, grid.full, None])
+        change_NR[where, 0] = change_NS[:, 0]
         for place, subsets in enumerate(by_size):
             least_N = subsets[np.argmin(change_NS[:, subsets], axis=1)]
             oracle_NK[where, place] = scores_NS[np.arange(len(scores_NS)), least_N]
+            change_NR[where, place + 1] = change_NS[:, subsets].mean(1, dtype=np.float64)
         if pairs:
             interaction_NP[where] = interaction(scores_NS)[:, first, second]
-    return Scanned(picked_NC, dict(zip(fixed, fixed_NC.T, strict=True)), oracle_NK, interaction_NP)
+    return Scanned(picked_NC, dict(zip(fixed, fixed_NC.T, strict=True)), oracle_NK, interaction_NP, change_NR)
 
 
 def scan_all(
@@ -67,12 +70,14 @@ def scan_all(
         {subset: np.empty(count) for subset in fixed},
         np.empty((count, grid.blocks)),
         np.empty((count, pairs)),
+        np.empty((count, grid.blocks + 1)),
     )
     work = [(part, grid, kept_NC[part.positions], fixed) for part in images.parts]
     for part, found in zip(images.parts, mapper(scan_part, work), strict=True):
         result.picked_NC[part.positions] = found.picked_NC
         result.oracle_NK[part.positions] = found.oracle_NK
         result.interaction_NP[part.positions] = found.interaction_NP
+        result.change_NR[part.positions] = found.change_NR
         for subset, scores_N in found.fixed.items():
             result.fixed[subset][part.positions] = scores_N
     return result

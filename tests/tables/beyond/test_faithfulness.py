@@ -1,0 +1,91 @@
+"""Deletion and insertion against loops over blocks, orders and images in float64."""
+
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+
+from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.tables import build, experiments
+from halfiqa_ray.tables.beyond import faithfulness_text
+from halfiqa_ray.tables.section2 import Resampling
+from halfiqa_ray.tables.stored.derived import read_measures
+from halfiqa_ray.tables.stored.reading import find_run, read_images, vectors
+from tests.tables import planted, planted_derived
+
+GRID, COUNT = Grid(2, 3), 40
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    output = tmp_path_factory.mktemp("faithful")
+    table, half = planted.rows(COUNT, GRID, noise=0.15, share=0.8)
+    planted.write(output, table, 3, grid=GRID)
+    means = {"saliency": planted_derived.means_of(half, GRID, 0.5, 1)}
+    planted_derived.write_measures(output, planted_derived.measures(table, means, GRID), grid=GRID, dataset="planted")
+    run = find_run(str(output), "planted")
+    images, resampling = read_images(run), Resampling(100, 1)
+    statistics = build.make_run_tables(run, resampling=resampling, images=images)
+    measures, _ = read_measures(str(output), run, images)
+    found = experiments.stored_score_tables(run, images, statistics, measures, [], "level_plcc", resampling)
+    return table.sort_by("image_id"), measures[0].means_NK, found["faithfulness"]
+
+
+def areas(scores_S, order):
+    """Deletion and insertion of one image, block after block, by the trapezoid rule in plain Python."""
+    full, gone, kept, blocks = scores_S[-1], len(scores_S) - 1, 0, len(order)
+    deletion, insertion = [0.0], [abs(scores_S[0] - full)]
+    for block in order:
+        gone, kept = gone & ~(1 << block), kept | 1 << block
+        deletion.append(abs(scores_S[gone] - full))
+        insertion.append(abs(scores_S[kept] - full))
+    return [sum((a + b) / 2 / blocks for a, b in pairwise(v)) for v in (deletion, insertion)]
+
+
+def row_of(table, name, scope="all"):
+    (row,) = (row for row in table.to_pylist() if row["name"] == name and row["scope"] == scope)
+    return row
+
+
+def test_every_rule_and_measure_by_a_loop(made):
+    table, means_NK, found = made
+    scores_NS = vectors(table["subset_scores"]).astype(float)
+    weights = {f"{rule}": vectors(table[f"importance_{rule}"]) for rule in ("level_plcc", "score_change", "shapley")}
+    test = np.array(table["split"].to_pylist()) == "test"
+    for name, values_NK in (weights | {"saliency": means_NK}).items():
+        each = np.array([areas(s, np.argsort(-v, kind="stable")) for s, v in zip(scores_NS, values_NK, strict=True)])
+        for scope, at in (("all", slice(None)), ("test", test)):
+            row = row_of(found, name, scope)
+            assert row["kind"] == ("measure" if name == "saliency" else "rule")
+            deletion, insertion = each[at].T
+            assert row["deletion"] == pytest.approx(deletion.mean(), abs=1e-9)
+            assert row["insertion"] == pytest.approx(insertion.mean(), abs=1e-9)
+            assert row["gap"] == pytest.approx((deletion - insertion).mean(), abs=1e-9)
+            assert row["better"] == pytest.approx((deletion > insertion).mean(), abs=1e-12)
+            assert row["gap_low"] <= row["gap"] <= row["gap_high"]
+            assert row["n"] == len(deletion)
+
+
+def test_the_random_order_is_the_mean_over_all_orders(made):
+    table, _, found = made
+    scores_NS = vectors(table["subset_scores"]).astype(float)[::8]
+    every = np.array([[areas(s, order) for order in permutations(range(6))] for s in scores_NS]).mean((0, 1))
+    assert every[0] == pytest.approx(every[1], abs=1e-9)  # a reversed order swaps the two
+    few = [row_of(found, "random order")[name] for name in ("deletion", "insertion")]
+    assert few[0] == few[1]
+    row = row_of(found, "shapley")
+    assert row["deletion_less_random"] == pytest.approx(row["deletion"] - few[0], abs=1e-12)
+    assert row["random_less_insertion"] == pytest.approx(few[0] - row["insertion"], abs=1e-12)
+    full = vectors(table["subset_scores"]).astype(float)
+    sizes = np.array([bin(subset).count("1") for subset in range(64)])
+    mean_R = np.array([np.abs(full[:, sizes == size] - full[:, -1:]).mean() for size in range(7)])
+    assert few[0] == pytest.approx(np.trapezoid(mean_R) / 6, abs=1e-9)
+
+
+def test_planted_importance_is_faithful_and_told(made):
+    _, _, found = made
+    assert row_of(found, "score_change")["gap_low"] > 0
+    text = faithfulness_text.PAGE.console(found)
+    assert "level_plcc (default rule)" in text
+    assert "random order" in text
+    assert "nan" not in text
