@@ -337,6 +337,25 @@ FAITHFULNESS = pa.schema(
 )
 
 
+# Shapley values from a few evaluations against the exact ones.
+SHAPLEY_ESTIMATES = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("estimator", pa.string(), nullable=False),  # permutations, kernel_shap
+        pa.field("evaluations", pa.int32(), nullable=False),  # scores that an estimate asks for
+        pa.field("share", pa.float64(), nullable=False),  # of all subsets
+        pa.field("draws", pa.int32(), nullable=False),  # that every number is the mean of
+        pa.field("n", pa.int64(), nullable=False),
+        *_RESAMPLED,
+        *_with_interval("error"),  # mean absolute error of a block's value, MOS units
+        pa.field("relative", pa.float64()),  # that, as a share of the mean magnitude of the exact values
+        *_with_interval("spearman"),  # of the magnitudes of the blocks, mean over images
+        *_with_interval("overlap"),  # share of the exact important half that is in the estimated one
+        *_LAST,
+    ]
+)
+
+
 # Two ways to say how important each block is, image by image.
 AGREEMENT = pa.schema(
     [

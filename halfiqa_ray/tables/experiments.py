@@ -13,11 +13,19 @@ from numpy.typing import NDArray
 from halfiqa_ray import storage
 from halfiqa_ray.tables import paper, table1_text, table2_text
 from halfiqa_ray.tables.averaged_measure import averaged_measure
-from halfiqa_ray.tables.beyond import agreement, blocks_text, explanations_text, faithfulness_text, sufficiency_text
+from halfiqa_ray.tables.beyond import (
+    agreement,
+    blocks_text,
+    explanations_text,
+    faithfulness_text,
+    shapley_estimates_text,
+    sufficiency_text,
+)
 from halfiqa_ray.tables.beyond.explanations import explanations
 from halfiqa_ray.tables.beyond.faithfulness import faithfulness, order_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
 from halfiqa_ray.tables.beyond.positions import positions
+from halfiqa_ray.tables.beyond.shapley_estimates import shapley_estimates
 from halfiqa_ray.tables.beyond.sufficiency import sufficiency
 from halfiqa_ray.tables.build import RunTables
 from halfiqa_ray.tables.section2 import Resampling
@@ -49,6 +57,7 @@ PAGES = {
     "sufficiency": sufficiency_text.PAGE,
     "sufficient_fraction": sufficiency_text.FRACTION,
     "faithfulness": faithfulness_text.PAGE,
+    "shapley_estimates": shapley_estimates_text.PAGE,
     "agreement": blocks_text.AGREEMENT,
     "positions": blocks_text.POSITIONS,
     "position_bias": blocks_text.BIAS,
@@ -202,6 +211,7 @@ def stored_score_tables(
         "faithfulness": faithfulness(
             run, images, orders, along, scanned, len(per_image) * grid.blocks, rule, resampling
         ),
+        "shapley_estimates": shapley_estimates(run, images, resampling, importance["shapley"], mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
         "position_bias": bias,

@@ -70,8 +70,8 @@ def agreement(
     pairs += [("model", a, b) for a in rules for b in models]
     if not pairs:
         return table_of([], schema.AGREEMENT)
-    ranks = {id(one): _ranks(one.values_NK) for one in (*rules, *measures, *explanations, *models)}
-    spearman_NR = np.stack([pearson(ranks[id(a)], ranks[id(b)]) for _, a, b in pairs], axis=1)
+    ranked = {id(one): ranks(one.values_NK) for one in (*rules, *measures, *explanations, *models)}
+    spearman_NR = np.stack([pearson(ranked[id(a)], ranked[id(b)]) for _, a, b in pairs], axis=1)
     overlap_NR = np.stack([_overlap(run.grid.blocks // 2, a, b) for _, a, b in pairs], axis=1)
     rows: list[dict[str, Any]] = []
     for scope, at in images.scopes().items():
@@ -102,7 +102,7 @@ def rule_weights(
     ]
 
 
-def _ranks(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+def ranks(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks over the blocks of every image; NaN where a value is missing or nothing varies."""
     known_N = varies(values_NK.mean(1), values_NK.std(1))
     ranks_NK = np.full(values_NK.shape, np.nan)
