@@ -1,12 +1,14 @@
-"""What the documents show: Python blocks of the library are run, command lines of the jobs are ones that they take."""
+"""What the documents show: Python blocks and the notebook are run, command lines are ones that the jobs take."""
 
 import json
 import re
 import shlex
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 from PIL import Image
 
 from halfiqa_ray.command import JOBS
@@ -14,6 +16,7 @@ from halfiqa_ray.commands.table import OWN
 from halfiqa_ray.config import parse
 from halfiqa_ray.looking.arguments import make_parser as look_parser
 from halfiqa_ray.models import shipped
+from tests.queries import results
 from tests.stages.test_subsets import write_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +103,36 @@ def test_the_librarys_examples_run(tmp_path, monkeypatch, capsys):
     assert names["scores"].shape == (2, 4096)
     assert np.isfinite([names["whole"], names["without_left"]]).all()
     assert names["seen"].important_grid.shape == (3, 4)
+
+
+def test_the_example_of_reading_files_runs(tmp_path, monkeypatch, capsys):
+    results.write(tmp_path / "results" / "demo")
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks((ROOT / "docs" / "output.md").read_text(), "python")
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/output.md", "exec"), names)
+    assert int(names["half"]).bit_count() == 6
+    assert "important half alone" in capsys.readouterr().out
+
+
+def printed(notebook):
+    """What each code cell prints or gives as text, without the addresses of objects."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return ["".join(out.text for out in cell.outputs if out.output_type == "stream") for cell in cells]
+
+
+def test_the_notebook_runs_and_prints_what_it_shows(tmp_path):
+    """In a Python of its own; its numbers may differ in the last digits, as other processors round otherwise."""
+    shown = nbformat.read(ROOT / "docs" / "halfiqa.ipynb", as_version=4)
+    run = nbformat.read(ROOT / "docs" / "halfiqa.ipynb", as_version=4)
+    NotebookClient(run, timeout=250, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbformat.validate(run)
+    number = r"[-+]?\d+\.\d+|[-+]?\d+"
+    for before, now in zip(printed(shown), printed(run), strict=True):
+        assert re.sub(rf"\s*({number})", " N", before) == re.sub(rf"\s*({number})", " N", now)
+        pairs = zip(re.findall(number, before), re.findall(number, now), strict=True)
+        assert all(float(a) == pytest.approx(float(b), abs=3e-3) for a, b in pairs)
+    kinds = {
+        kind for cell in run.cells if cell.cell_type == "code" for out in cell.outputs for kind in out.get("data", ())
+    }
+    assert {"text/html", "image/png"} <= kinds
