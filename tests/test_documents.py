@@ -127,6 +127,7 @@ def kinds(cell):
     return {kind for out in cell.outputs for kind in out.get("data", ())}
 
 
+@pytest.mark.timeout(900)  # it starts a Python of its own, which imports torch
 def test_the_notebook_runs_and_gives_what_it_shows(tmp_path):
     """In a Python of its own; numbers may differ in the last digits, as other processors round otherwise."""
     shown, run = (nbformat.read(ROOT / "docs" / "halfiqa.ipynb", as_version=4) for _ in range(2))
@@ -137,6 +138,6 @@ def test_the_notebook_runs_and_gives_what_it_shows(tmp_path):
         assert number.sub(" N", printed(before)) == number.sub(" N", printed(now))
         found = [[float(text) for text in number.findall(printed(cell))] for cell in (before, now)]
         assert found[1] == pytest.approx(found[0], abs=3e-3)
-        assert kinds(before) <= kinds(now)
+        assert kinds(before) == kinds(now)
     with_plot = next(cell for cell in code_cells(run) if "seen.plot()" in cell.source)
     assert "image/png" in kinds(with_plot)
