@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo reproduce-demo test slow-test lint clean
+.PHONY: demo reproduce-demo test slow-test lint docs clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,explain,query,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,docs,explain,query,test]'
 	touch $@
 
 demo: .venv/.installed
@@ -30,11 +30,15 @@ lint: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# The pages as a site in site/; a link that leads nowhere is an error.
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+test: lint docs
 	$(BIN)/python -m pytest
 
 slow-test: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv results site .cache

@@ -1,18 +1,30 @@
-"""Numbers in the docs are those of the files that they are of."""
+"""What the docs say is what the files say that they are of: numbers, tables and their columns, links."""
 
+import importlib.util
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.fill_page import fill
-from halfiqa_ray import storage
+from halfiqa_ray import schema, storage
 from halfiqa_ray.models import shipped
 from halfiqa_ray.models.checkpoints import WEIGHTS, load_checkpoint, read_record
+from halfiqa_ray.tables import experiments
 from halfiqa_ray.tables.beyond.carry_over import carry_over
 from tests.tables.beyond.test_carry_over import RESAMPLING, about, output, store  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), ROOT / "cluster" / "README.md", *(ROOT / "docs").glob("*.md")]
+TABLES = {name: page.columns for name, page in experiments.PAGES.items()} | {
+    "section2": schema.SECTION2,
+    "subset_statistics": schema.SUBSET_STATISTICS,
+    "dataset_importance": schema.DATASET_IMPORTANCE,
+    "localisation": schema.LOCALISATION,
+    "carry_over": schema.CARRY_OVER,
+}
 MARKED = "# A page\n<!-- table: carry_over dataset=first scope=test -->\nold\n<!-- end -->\nits end\n"
 
 
@@ -55,3 +67,55 @@ def test_the_page_of_biq2021_has_the_numbers_of_the_model():
             cells.append(f"{getattr(found, number):.3f} [{low:.3f}, {high:.3f}]")
         assert f"| {' | '.join(cells)} |" in page
     assert json.loads((shipped.folder("biq2021/triq") / "model.json").read_text())["dataset"] == "biq2021"
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """Of docs/tables.md the columns that each section's table explains; those that tables share under no name."""
+    sections = re.split(r"^### (\w+)$", (ROOT / "docs" / "tables.md").read_text(), flags=re.M)
+    named = {"": sections[0], **dict(zip(sections[1::2], sections[2::2], strict=True))}
+    return {
+        name: {column for row in re.findall(r"^\| (`.*?) \|", text, re.M) for column in re.findall(r"`(\w+)`", row)}
+        for name, text in named.items()
+    }
+
+
+def test_every_table_is_explained(explained):
+    assert explained.keys() == {"", *TABLES}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_all_columns_of_a_table_are_explained_and_no_others(name, explained):
+    columns = set(TABLES[name].names)
+    ends = {f"{column}_{end}" for column in columns for end in ("low", "high")}
+    assert explained[name] <= columns
+    assert columns - ends <= explained[name] | explained[""]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_to_files(page):
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", page.read_text())
+    missing = [link for link in links if ":" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_links_out_of_the_docs_are_pages_and_files_of_the_site():
+    spec = importlib.util.spec_from_file_location("linked_files", ROOT / "docs" / "linked_files.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+
+    def on_site(text, page):
+        return hooks.on_page_markdown(
+            text, page=SimpleNamespace(file=SimpleNamespace(src_uri=page)), config=None, files=None
+        )
+
+    assert (
+        on_site("[a](../cluster/README.md#time) [b](tables.md#x)", "api.md")
+        == "[a](cluster/README.md#time) [b](tables.md#x)"
+    )
+    assert (
+        on_site("[a](../benchmarks/results/submit.md)", "cluster/README.md") == "[a](../benchmarks/results/submit.md)"
+    )
+    assert on_site("[a](../docs/api.md) [b](../README.md)", "cluster/README.md") == "[a](../api.md) [b](../index.md)"
+    assert on_site("[a](https://ray.io) [b](#here)", "api.md") == "[a](https://ray.io) [b](#here)"
+    assert on_site("in [the configs](../configs/models/).", "models.md") == "in the configs."

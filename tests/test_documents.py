@@ -1,12 +1,14 @@
-"""What the documents show: Python blocks of the library are run, command lines of the jobs are ones that they take."""
+"""What the documents show: Python blocks and the notebook are run, command lines are ones that the jobs take."""
 
 import json
 import re
 import shlex
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 from PIL import Image
 
 from halfiqa_ray.command import JOBS
@@ -14,6 +16,7 @@ from halfiqa_ray.commands.table import OWN
 from halfiqa_ray.config import parse
 from halfiqa_ray.looking.arguments import make_parser as look_parser
 from halfiqa_ray.models import shipped
+from tests.queries import results
 from tests.stages.test_subsets import write_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +103,41 @@ def test_the_librarys_examples_run(tmp_path, monkeypatch, capsys):
     assert names["scores"].shape == (2, 4096)
     assert np.isfinite([names["whole"], names["without_left"]]).all()
     assert names["seen"].important_grid.shape == (3, 4)
+
+
+def test_the_example_of_reading_files_runs(tmp_path, monkeypatch, capsys):
+    results.write(tmp_path / "results" / "demo")
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks((ROOT / "docs" / "output.md").read_text(), "python")
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/output.md", "exec"), names)
+    assert int(names["half"]).bit_count() == 6
+    assert "important half alone" in capsys.readouterr().out
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(cell):
+    return "".join(out.text for out in cell.outputs if out.output_type == "stream" and out.name == "stdout")
+
+
+def kinds(cell):
+    return {kind for out in cell.outputs for kind in out.get("data", ())}
+
+
+@pytest.mark.timeout(900)  # it starts a Python of its own, which imports torch
+def test_the_notebook_runs_and_gives_what_it_shows(tmp_path):
+    """In a Python of its own; numbers may differ in the last digits, as other processors round otherwise."""
+    shown, run = (nbformat.read(ROOT / "docs" / "halfiqa.ipynb", as_version=4) for _ in range(2))
+    NotebookClient(run, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbformat.write(run, tmp_path / "run.ipynb")  # to look into
+    number = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)")
+    for before, now in zip(code_cells(shown), code_cells(run), strict=True):
+        assert number.sub(" N", printed(before)) == number.sub(" N", printed(now))
+        found = [[float(text) for text in number.findall(printed(cell))] for cell in (before, now)]
+        assert found[1] == pytest.approx(found[0], abs=3e-3)
+        assert kinds(before) == kinds(now)
+    with_plot = next(cell for cell in code_cells(run) if "seen.plot()" in cell.source)
+    assert "image/png" in kinds(with_plot)

@@ -14,7 +14,8 @@ from halfiqa_ray.report.photos import Photo
 def plot(look: Look) -> Figure:
     """The photo, its two halves with their scores, and the Shapley values."""
     if "IPython" in sys.modules:
-        importlib.import_module("matplotlib.pyplot")  # which teaches a notebook to show figures
+        pyplot = importlib.import_module("matplotlib.pyplot")
+        pyplot.switch_backend(pyplot.get_backend())  # its loading teaches a notebook to show figures
     scale = look.mos_scale
     said = f"{look.model}, {scale.low:g} (bad) to {scale.high:g} (excellent); halves by {look.rule}"
     panels = [
