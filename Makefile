@@ -8,6 +8,10 @@ BIN := .venv/bin
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,explain,query]'
+	touch $@
+
+.venv/.installed-test: .venv/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,docs,explain,query,test]'
 	touch $@
 
@@ -24,20 +28,20 @@ reproduce-demo: .venv/.installed
 	  --rank.zero false --rank.measure false --rank.splits '[test,test_same_photo]'
 	$(BIN)/python jobs/reproduce.py --config configs/experiments/made_up.yaml
 
-lint: .venv/.installed
+lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # The pages as a site in site/; a link that leads nowhere is an error.
-docs: .venv/.installed
+docs: .venv/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test: lint docs
 	$(BIN)/python -m pytest
 
-slow-test: .venv/.installed
+slow-test: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 clean:

@@ -17,7 +17,7 @@ from tests.tables import planted_derived
 
 GRID = Grid(3, 4)
 TEXT = COOKBOOK.read_text()
-DEMO = Path(__file__).parents[2] / "results" / "demo"
+DEMO = Path(__file__).parents[2] / "results" / "made_up"
 PYTHON = re.findall(r"```python\n(.*?)\n```", TEXT, re.DOTALL)
 # The questions below each heading.
 QUESTIONS = {
@@ -245,8 +245,8 @@ def test_its_ray_runs(cluster, planted_output):
 
 
 def run(code, output, **names):
-    assert "results/demo" in code
-    exec(compile(code.replace("results/demo", str(output)), "cookbook", "exec"), names)
+    assert "results/made_up" in code
+    exec(compile(code.replace("results/made_up", str(output)), "cookbook", "exec"), names)
 
 
 def test_answers_are_written_anew_without_touching_the_rest(planted_output):
@@ -261,9 +261,9 @@ def test_answers_are_written_anew_without_touching_the_rest(planted_output):
 
 @pytest.mark.slow
 def test_the_answers_are_those_of_the_demo():
-    """Word for word, but for last digits, where results/demo is of the runs that the answers name."""
+    """Word for word, but for last digits, where results/made_up is of the runs that the answers name."""
     if not (DEMO / "rank").exists():
-        pytest.skip("no results/demo: make reproduce-demo writes it")
+        pytest.skip("no results/made_up: make reproduce-demo writes it")
     again = list(QUESTION.finditer(answered(TEXT, str(DEMO))))
     printed = list(QUESTION.finditer(TEXT))
     for found, expected in zip(again, printed, strict=True):
@@ -271,7 +271,7 @@ def test_the_answers_are_those_of_the_demo():
     runs = [re.findall(r"(\S+) +│ ([0-9a-f]{8}) ", found["answer"]) for found in (again[0], printed[0])]
     assert runs[1]
     if runs[0] != runs[1]:
-        pytest.skip(f"results/demo is of other runs ({runs[0]}): python -m benchmarks.cookbook results/demo")
+        pytest.skip(f"results/made_up is of other runs ({runs[0]}): python -m benchmarks.cookbook results/made_up")
     for found, expected in zip(again, printed, strict=True):
         assert_alike(found["answer"], expected["answer"])
 
