@@ -28,7 +28,9 @@ def drawn():
 
 
 def pictures(text):
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")) for _, data in PICTURE.findall(text)]
+    return [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")) for _, data in PICTURE.findall(text)
+    ]
 
 
 def test_pictures_of_a_figure_are_smaller_and_maps_keep_every_pixel():
