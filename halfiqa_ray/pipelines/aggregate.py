@@ -10,6 +10,7 @@ import ray
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
+from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.checkpoints import CheckpointError
 from halfiqa_ray.report.summary import summary
 from halfiqa_ray.stages.keys import key_of_run
@@ -61,28 +62,44 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
 
     Prints them when ``verbose``, else the few numbers that matter and where the tables lie. Without ``run_key`` it is
     the run of the settings' checkpoint and grid. What the table of localisation needs and is not there leaves it out,
-    which is said.
+    which is said. With ``run_key``, at the end of a job whose photos are done, so does what is wrong with it; else that
+    raises ValueError.
     """
-    if run_key is None:
-        run_key = key_of_run(settings, None)
-    texts = [make_tables(settings, run_key)]
-    notes = missing_inputs(settings)
-    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
-    if damage and storage.exists(damage):
-        control, note = _untrained(settings)
-        notes += note
-        texts.append(make_localisation(settings, damage, run_key, control))
-    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, run_key))]
+    after_photos = run_key is not None
+    key = run_key or key_of_run(settings, None)
+    texts = [make_tables(settings, key)]
+    try:
+        notes = missing_inputs(settings)
+        if damage := _truth(settings):
+            control, _ = _untrained(settings)
+            texts.append(make_localisation(settings, damage, key, control))
+    except ValueError as error:
+        if not after_photos:
+            raise
+        notes = [f"no table of localisation: {error}"]
+    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, key))]
     print("\n".join([*notes, *said]), flush=True)
     return 0
 
 
 def missing_inputs(settings: Settings) -> list[str]:
-    """What the settings name for tables and is not there, a line each: those tables will leave themselves out."""
-    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
-    if not damage or storage.exists(damage):
+    """What the settings name for tables and is not there, a line each: it will be left out.
+
+    Raises ValueError for a list of planted defects that cannot be used: before the work, where it can be mended.
+    """
+    if not settings.tables.damage:
         return []
-    return [f"no table of localisation: tables.damage is {damage}, and there is no such file"]
+    damage = settings.below_output(settings.tables.damage)
+    if not storage.exists(damage):
+        return [f"no table of localisation: tables.damage is {damage}, and there is no such file"]
+    read_truth(damage, Grid(settings.rank.grid.rows, settings.rank.grid.columns))
+    return _untrained(settings)[1]
+
+
+def _truth(settings: Settings) -> str | None:
+    """The list of planted defects, where there is one."""
+    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
+    return damage if damage and storage.exists(damage) else None
 
 
 def _untrained(settings: Settings) -> tuple[Run | None, list[str]]:
