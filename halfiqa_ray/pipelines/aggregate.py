@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -25,6 +26,7 @@ from halfiqa_ray.tables.writing import write_table
 
 # Below this many bytes of scores, starting workers takes longer than the work.
 SMALL_BYTES = 64 << 20
+LEFT_OUT = "no table of localisation"
 
 
 def make_tables(settings: Settings, run_key: str | None = None) -> str:
@@ -67,19 +69,27 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
     """
     after_photos = run_key is not None
     key = run_key or key_of_run(settings, None)
+    notes: list[str] = []
+    with _said_after_photos(notes, after_photos):
+        notes += missing_inputs(settings)  # before the tables, which take their time
     texts = [make_tables(settings, key)]
-    try:
-        notes = missing_inputs(settings)
-        if damage := _truth(settings):
-            control, _ = _untrained(settings)
-            texts.append(make_localisation(settings, damage, key, control))
-    except ValueError as error:
-        if not after_photos:
-            raise
-        notes = [f"no table of localisation: {error}"]
+    if not any(note.startswith(LEFT_OUT) for note in notes) and (damage := _truth(settings)):
+        with _said_after_photos(notes, after_photos):
+            texts.append(make_localisation(settings, damage, key, _untrained(settings)[0]))
     said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, key))]
     print("\n".join([*notes, *said]), flush=True)
     return 0
+
+
+@contextmanager
+def _said_after_photos(notes: list[str], after_photos: bool) -> Iterator[None]:
+    """What is wrong with the table of localisation is a note where photos are done, and else an error."""
+    try:
+        yield
+    except ValueError as error:
+        if not after_photos:
+            raise
+        notes.append(f"{LEFT_OUT}: {error}")
 
 
 def missing_inputs(settings: Settings) -> list[str]:
@@ -91,7 +101,7 @@ def missing_inputs(settings: Settings) -> list[str]:
         return []
     damage = settings.below_output(settings.tables.damage)
     if not storage.exists(damage):
-        return [f"no table of localisation: tables.damage is {damage}, and there is no such file"]
+        return [f"{LEFT_OUT}: tables.damage is {damage}, and there is no such file"]
     read_truth(damage, Grid(settings.rank.grid.rows, settings.rank.grid.columns))
     return _untrained(settings)[1]
 

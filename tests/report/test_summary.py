@@ -70,7 +70,7 @@ def test_a_bad_list_of_damage_is_refused_before_the_work_and_said_after_it(outpu
         aggregate.missing_inputs(bad)
     said = ran(capsys, bad, run.key)
     assert f"no table of localisation: {truth} has no column" in said
-    assert "section2" in said  # what the other tables say
+    assert "Section 2" in said  # the other tables are there
     monkeypatch.setattr(aggregate, "key_of_run", lambda *_: run.key)
     with pytest.raises(ValueError, match=r"has no column"):
         aggregate.run(bad)  # the tables alone: nothing is lost
