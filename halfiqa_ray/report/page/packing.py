@@ -60,7 +60,7 @@ def lighter(svg: str) -> str:
 def _lighter(found: re.Match[str]) -> str:
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as opened:
         picture = opened.convert("RGBA")
-    opaque = picture.getextrema()[3] == (255, 255)
+    opaque = picture.getchannel("A").getextrema() == (255, 255)
     photo = opaque and picture.getcolors(MOST_COLOURS) is None
     uri = _webp_uri(picture.convert("RGB") if opaque else picture, lossless=not photo)
     return min(found[0], uri, key=len)
