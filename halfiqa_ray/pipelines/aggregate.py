@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
+from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.checkpoints import CheckpointError
 from halfiqa_ray.report.summary import summary
 from halfiqa_ray.stages.keys import key_of_run
@@ -24,6 +26,7 @@ from halfiqa_ray.tables.writing import write_table
 
 # Below this many bytes of scores, starting workers takes longer than the work.
 SMALL_BYTES = 64 << 20
+LEFT_OUT = "no table of localisation"
 
 
 def make_tables(settings: Settings, run_key: str | None = None) -> str:
@@ -61,28 +64,52 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
 
     Prints them when ``verbose``, else the few numbers that matter and where the tables lie. Without ``run_key`` it is
     the run of the settings' checkpoint and grid. What the table of localisation needs and is not there leaves it out,
-    which is said.
+    which is said. With ``run_key``, at the end of a job whose photos are done, so does what is wrong with it; else that
+    raises ValueError.
     """
-    if run_key is None:
-        run_key = key_of_run(settings, None)
-    texts = [make_tables(settings, run_key)]
-    notes = missing_inputs(settings)
-    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
-    if damage and storage.exists(damage):
-        control, note = _untrained(settings)
-        notes += note
-        texts.append(make_localisation(settings, damage, run_key, control))
-    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, run_key))]
+    after_photos = run_key is not None
+    key = run_key or key_of_run(settings, None)
+    notes: list[str] = []
+    with _said_after_photos(notes, after_photos):
+        notes += missing_inputs(settings)  # before the tables, which take their time
+    texts = [make_tables(settings, key)]
+    if not any(note.startswith(LEFT_OUT) for note in notes) and (damage := _truth(settings)):
+        with _said_after_photos(notes, after_photos):
+            texts.append(make_localisation(settings, damage, key, _untrained(settings)[0]))
+    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, key))]
     print("\n".join([*notes, *said]), flush=True)
     return 0
 
 
+@contextmanager
+def _said_after_photos(notes: list[str], after_photos: bool) -> Iterator[None]:
+    """What is wrong with the table of localisation is a note where photos are done, and else an error."""
+    try:
+        yield
+    except ValueError as error:
+        if not after_photos:
+            raise
+        notes.append(f"{LEFT_OUT}: {error}")
+
+
 def missing_inputs(settings: Settings) -> list[str]:
-    """What the settings name for tables and is not there, a line each: those tables will leave themselves out."""
-    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
-    if not damage or storage.exists(damage):
+    """What the settings name for tables and is not there, a line each: it will be left out.
+
+    Raises ValueError for a list of planted defects that cannot be used: before the work, where it can be mended.
+    """
+    if not settings.tables.damage:
         return []
-    return [f"no table of localisation: tables.damage is {damage}, and there is no such file"]
+    damage = settings.below_output(settings.tables.damage)
+    if not storage.exists(damage):
+        return [f"{LEFT_OUT}: tables.damage is {damage}, and there is no such file"]
+    read_truth(damage, Grid(settings.rank.grid.rows, settings.rank.grid.columns))
+    return _untrained(settings)[1]
+
+
+def _truth(settings: Settings) -> str | None:
+    """The list of planted defects, where there is one."""
+    damage = settings.tables.damage and settings.below_output(settings.tables.damage)
+    return damage if damage and storage.exists(damage) else None
 
 
 def _untrained(settings: Settings) -> tuple[Run | None, list[str]]:

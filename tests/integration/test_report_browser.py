@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from halfiqa_ray import storage
 from halfiqa_ray.masking.grid import Grid
@@ -24,6 +25,10 @@ ARGUMENTS = [
 ]
 MASKED = 0b000110  # blocks 1 and 2
 PHOTO = "folder/000011.jpg"
+NEVER_IDLE = "window.requestIdleCallback = () => 0;"
+NO_FRAMES = NEVER_IDLE + "window.IntersectionObserver = class { observe() {} unobserve() {} };"
+WITHOUT_PICTURE = """number => [...document.querySelectorAll(`#gallery-${number} img`)]
+  .filter((image) => !image.complete || !image.naturalWidth).length"""
 PHOTO_OF_LINK = "({ hash }) => new URLSearchParams(hash.slice(1)).get('photo')"
 
 
@@ -73,11 +78,12 @@ def visit(browser, file):
     """Opens the page at a hash; at the end nothing may have gone wrong or been asked of any network."""
     contexts, problems, requests = [], [], []
 
-    def visit(hash="", **settings):
+    def visit(hash="", script="", **settings):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(5000)
+        page.add_init_script(script)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: problems.append(f"dialog {dialog.message}"))
@@ -405,13 +411,62 @@ def test_light_and_dark_are_switched_and_paper_is_light(visit):
     page.emulate_media(media="print")
     assert ground() == "rgb(255, 255, 255)"
     assert page.locator("#theme").is_hidden()
-    assert page.locator("#gallery-0").is_hidden()
+    assert page.locator("form[data-gallery='0']").is_hidden()
     assert page.locator("#tables-0").is_visible()
     page.emulate_media(media="screen")
     open_photo(page, "folder/000001.jpg")
     page.emulate_media(media="print")
     assert page.locator(".photo").is_visible()  # the photo that is open, and nothing else
     assert page.locator("main").is_hidden()
+
+
+def small_window(visit, script):
+    page = visit("#dataset-1", script=script, viewport={"width": 360, "height": 300})
+    assert page.locator("#gallery-1 img").count() == 24
+    return page
+
+
+@pytest.mark.parametrize("way", ["printed", "print media", "opened for paper"])
+def test_every_photo_is_there_on_paper(visit, way):
+    page = small_window(visit, NEVER_IDLE)
+    assert page.evaluate(WITHOUT_PICTURE, 1) > 0  # those far below wait
+    if way == "printed":
+        page.pdf()
+        page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0")
+        different = page.locator("#gallery-1 img").evaluate_all("all => new Set(all.map((e) => e.src)).size")
+        assert page.pdf().count(b"/Subtype /Image") >= different > 10
+    elif way == "print media":
+        page.emulate_media(media="print")
+        page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0")
+        gallery = page.locator("#gallery-1")
+        assert gallery.evaluate("e => e.scrollHeight <= e.clientHeight + 1")  # nothing is left inside a scroll bar
+    else:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0")
+
+
+def test_every_photo_comes_without_scrolling(visit):
+    page = small_window(visit, "")
+    page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0")
+    page.wait_for_function(f"({WITHOUT_PICTURE})(0) === 0")  # nor opening their data set
+
+
+def test_photos_in_view_are_there_once_the_page_is_loaded(visit, tmp_path):
+    page = visit("#dataset-1", script=NO_FRAMES, viewport={"width": 1280, "height": 2000})
+    assert page.evaluate(WITHOUT_PICTURE, 1) == 0
+    captured = tmp_path / "page.png"
+    page.screenshot(path=captured, full_page=True)
+    page.evaluate("scrollTo(0, 0)")  # rectangles are then those of the capture
+    boxes = page.locator("#gallery-1 img").evaluate_all(
+        "all => all.map((e) => e.getBoundingClientRect()).map(({ x, y, width, height }) => [x, y, width, height])"
+    )
+    visible = page.locator("#gallery-1").bounding_box()
+    with Image.open(captured) as opened:
+        pixels = opened.convert("RGB")
+        for x, y, width, height in boxes:
+            if y + height < visible["y"] + visible["height"]:
+                inside = pixels.crop((int(x) + 8, int(y) + 8, int(x + width) - 8, int(y + height) - 8))
+                assert inside.getcolors(16) is None  # not a blank card
 
 
 @pytest.mark.slow

@@ -61,6 +61,30 @@ def test_a_table_that_lacks_its_input_leaves_itself_out(output, capsys, tmp_path
         assert f"no table of localisation: tables.damage is {tmp_path}/gone.csv" in said
 
 
+def test_a_bad_list_of_damage_is_refused_before_the_work_and_said_after_it(output, capsys, tmp_path, monkeypatch):
+    run = find_run(output, "planted")
+    truth = tmp_path / "damage.csv"
+    truth.write_text("name,damaged\nx.jpg,1\n")
+    bad = settings(output, tables={"damage": str(truth)})
+    with pytest.raises(ValueError, match=r"damage\.csv has no column damaged_blocks or image_name"):
+        aggregate.missing_inputs(bad)
+    said = ran(capsys, bad, run.key)
+    assert f"no table of localisation: {truth} has no column" in said
+    assert "Section 2" in said  # the other tables are there
+    monkeypatch.setattr(aggregate, "key_of_run", lambda *_: run.key)
+    with pytest.raises(ValueError, match=r"has no column"):
+        aggregate.run(bad)  # the tables alone: nothing is lost
+
+
+def test_a_missing_untrained_control_is_said_before_the_work(output, tmp_path):
+    truth = tmp_path / "damage.csv"
+    truth.write_text("image_name,damaged_blocks\nx.jpg,1\n")
+    lost = settings(output, tables={"damage": str(truth), "untrained": str(tmp_path / "gone")})
+    (line,) = aggregate.missing_inputs(lost)
+    assert "localisation has no untrained control" in line
+    assert str(tmp_path / "gone") in line
+
+
 def test_paths_of_results_have_one_base_wherever_a_job_is_started(output, tmp_path, monkeypatch, capsys):
     """Absolute, a URI, or below the output; the folder that a job is started in means nothing."""
     assert Settings(output="out/").below_output("data/d.csv") == "out/data/d.csv"

@@ -21,6 +21,7 @@ from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.report.figures.drawn import Drawn
 from halfiqa_ray.report.figures.style import COLUMN
 from halfiqa_ray.report.page.html import small, templates
+from halfiqa_ray.report.page.packing import lighter
 from halfiqa_ray.report.page.photos import Photos, read_photos
 from halfiqa_ray.report.page.run import Failed, facts, failures
 from halfiqa_ray.report.page.tables import Told, headline, tell_tables
@@ -96,7 +97,7 @@ def render(shown: Sequence[Shown]) -> str:
         notice=NOTICE,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         most_failures=MOST_FAILURES,
-        svg=lambda drawn: Markup(drawn.svg),  # noqa: S704 (its maker escapes its words)
+        svg=lambda drawn: Markup(lighter(drawn.svg)),  # noqa: S704 (its maker escapes its words)
     )
 
 

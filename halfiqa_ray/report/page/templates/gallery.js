@@ -1,5 +1,8 @@
-/* The gallery of one data set: cards that link to the explorer, filters, and the order. Pictures are decoded when
-   their card comes near the window. */
+/* The gallery of one data set: cards that link to the explorer, filters, and the order. Pictures in view are there when
+   the page is; the others come when their card nears the window, or when nothing else is to do, so that a page that is
+   captured whole has them too; and all at once for paper. */
+
+const NEAR = 400; // pixels from the window
 
 class Gallery {
   constructor(number, data, readPhoto) {
@@ -8,23 +11,54 @@ class Gallery {
     this.list = document.getElementById(`gallery-${number}`);
     this.shown = data.photos.map((_, index) => index);
     this.#fillForm();
-    const observer = new IntersectionObserver((entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        observer.unobserve(target);
-        const photo = readPhoto(Number(target.dataset.photo));
-        if (photo.picture) target.querySelector("img").src = photo.picture;
-        else target.querySelector("img").replaceWith(make("span", { className: "no-picture", textContent: "no picture" }));
-      }
-    }, { rootMargin: "400px" });
+    this.readPhoto = readPhoto;
+    this.observer = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) if (isIntersecting) this.#fill(target);
+    }, { rootMargin: `${NEAR}px` });
     this.cards = data.photos.map((photo, index) => this.#card(photo, index));
-    for (const card of this.cards) observer.observe(card);
+    this.waiting = new Set(this.cards); // without their picture yet
+    for (const card of this.cards) this.observer.observe(card);
     this.form.addEventListener("input", ({ target }) => {
       if (target.name === "sort") this.#suitOrder(target.value);
       this.arrange();
     });
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.arrange();
+    this.#fillInIdleTime();
+  }
+
+  /** Give a card its picture. */
+  #fill(card) {
+    if (!this.waiting.delete(card)) return;
+    this.observer.unobserve(card);
+    const photo = this.readPhoto(Number(card.dataset.photo));
+    const image = card.querySelector("img");
+    if (photo.picture) image.src = photo.picture;
+    else image.replaceWith(make("span", { className: "no-picture", textContent: "no picture" }));
+  }
+
+  /** The pictures in and near the window, without waiting for the next frame: who captures the page may not wait. */
+  fillInView() {
+    const near = (card) => {
+      const { top, bottom, width } = card.getBoundingClientRect();
+      return width > 0 && bottom > -NEAR && top < innerHeight + NEAR;
+    };
+    for (const card of [...this.waiting].filter(near)) this.#fill(card);
+  }
+
+  fillAll() {
+    for (const card of this.waiting) this.#fill(card);
+  }
+
+  #fillInIdleTime() {
+    const idle = window.requestIdleCallback ?? ((work) => setTimeout(() => work({ timeRemaining: () => 0 }), 50));
+    idle((deadline) => {
+      for (const card of this.waiting) {
+        this.#fill(card);
+        if (deadline.timeRemaining() < 5) break;
+      }
+      if (this.waiting.size) this.#fillInIdleTime();
+    });
   }
 
   #fillForm() {
@@ -56,7 +90,7 @@ class Gallery {
     if (photo.gap !== null) numbers.push(`gap ${say(photo.gap, digits, true)}`);
     const link = make(
       "a", { href: stateLink({ photo: photo.id, data: this.data.dataset }), title: photo.name },
-      make("img", { alt: "", decoding: "async", width: 4, height: 3 }),
+      make("img", { alt: "", decoding: "sync", width: 4, height: 3 }),
       make("span", { className: "name" }, make("bdi", { textContent: photo.name })),
       make("span", { className: "numbers" }, ...numbers.map((textContent) => make("span", { textContent }))),
     );

@@ -28,6 +28,7 @@ function showDataSet(number) {
     if (each === number) tab.setAttribute("aria-current", "true");
     else tab.removeAttribute("aria-current");
   });
+  galleries[number].fillInView();
 }
 
 function openPhoto(number, photo, kept) {
@@ -74,6 +75,15 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+/** Paper shows every photo of the data set that is open. */
+function fillForPaper() {
+  galleries[current].fillAll();
+}
+
+addEventListener("beforeprint", fillForPaper);
+matchMedia("print").addEventListener("change", ({ matches }) => { if (matches) fillForPaper(); });
+addEventListener("resize", () => galleries[current].fillInView());
 addEventListener("hashchange", follow);
 showDataSet(0);
 follow();
+if (matchMedia("print").matches) fillForPaper();
