@@ -77,4 +77,4 @@ def measure(chosen: argparse.Namespace) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, measure, source="results/demo/data")
+    run(__doc__, measure, source="results/made_up/data")

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from halfiqa_ray.data.demo.make import make_demo
 from tests.shell_blocks import NOT_RUN, ROOT, Block, all_blocks, blocks_to_run, logical, of_config, reason
 
 BLOCKS = all_blocks()
@@ -35,9 +36,9 @@ def test_blocks_are_found_and_their_lines_are_whole():
     assert any(line.startswith("ray job submit") and "jobs/rank.py" in line for line in lines)
     assert not any(line.endswith("\\") or line.startswith("--") for line in lines)
     assert logical("$ a \\\n    --b c # why\n\n# no\nd\n") == ("a --b c", "d")
-    assert of_config(ROOT / "configs" / "demo_spaq.yaml")[0].lines == (
-        "python jobs/demo_data.py --config configs/demo.yaml --config configs/demo_spaq.yaml",
-        "python jobs/prepare.py --config configs/demo.yaml --config configs/demo_spaq.yaml",
+    assert of_config(ROOT / "configs" / "made_up" / "spaq.yaml")[0].lines == (
+        "python jobs/demo_data.py --config configs/made_up/koniq10k.yaml --config configs/made_up/spaq.yaml",
+        "python jobs/prepare.py --config configs/made_up/koniq10k.yaml --config configs/made_up/spaq.yaml",
     )
 
 
@@ -64,13 +65,18 @@ def place(tmp_path_factory):
             (environment / name).symlink_to(Path(sys.prefix) / name)
     with suppress(FileNotFoundError):  # not a virtual environment
         shutil.copy(Path(sys.prefix) / "pyvenv.cfg", environment)
-    (environment / ".installed").touch()  # for make: newer than what it installs from
-    (place / "my_photos").mkdir()
+    for stamp in (".installed", ".installed-test"):  # for make: newer than what it installs from
+        (environment / stamp).touch()
+    make_demo(str(place / "results/made_up/data/koniq10k"), "koniq10k")
+    for folder in ("my_photos", "trip"):
+        (place / folder).mkdir()
     rng = np.random.default_rng(0)
     for number in range(3):
         photo = Image.fromarray(rng.integers(0, 255, (12, 16, 3)).astype(np.uint8)).resize((640, 480))
         photo.save(place / "my_photos" / f"{number}.jpg")
-    shutil.copy(place / "my_photos" / "0.jpg", place / "my_photo.jpg")
+    for name in ("my_photo.jpg", "another.jpg", "trip/a.jpg"):
+        shutil.copy(place / "my_photos" / "0.jpg", place / name)
+    (place / "scores.csv").write_text("img_name,mos\n0.jpg,3.5\n1.jpg,2.0\n2.jpg,4.25\n")
     return place
 
 
