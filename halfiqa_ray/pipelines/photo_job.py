@@ -165,7 +165,7 @@ class PhotoJob:
         outputs += self.explain.outputs if self.explain and explains else ()
         return (*outputs, *(self.zero.outputs if self.zero else ()))
 
-    def _stream(self, todo: pa.Table, scorers: Scorers, what: str) -> None:
+    def _stream(self, todo: pa.Table, scorers: Scorers, what: str, here: bool = False) -> None:
         # Models are loaded only where some row needs them.
         ranks = bool(pc.any(todo["rank"]).as_py())
         explain = self.explain if any(todo["explain"].to_pylist()) else None
@@ -183,6 +183,7 @@ class PhotoJob:
             zeroed=tuple(model.uri for model in models),
             zeroed_sizes=tuple(model.size for model in models),
             explain=self.plan.settings.explain.lime if explain else None,
+            here=here,
             planned={m.uri: m.record.weights_sha256 for m in models}
             | {self.plan.checkpoint: self.plan.record.weights_sha256},
         )
@@ -208,7 +209,7 @@ class PhotoJob:
             # Planned anew: there are fewer passes than in the first, and an actor more is another start to wait for.
             scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
             with self.record.timed("second pass"):
-                self._stream(todo, scorers, "photos zeroed")
+                self._stream(todo, scorers, "photos zeroed", here=True)
             with self.record.timed("second compact"):
                 self._compact(check_locks)
         return set(self.todo(after=True)["image_id"].to_pylist())

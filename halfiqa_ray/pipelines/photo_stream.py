@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+import torch
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import LimeSettings
@@ -30,6 +31,8 @@ from halfiqa_ray.stages.zeroing import variants
 
 WATCHED = ("measure", "score")  # stages in which a photo may kill its process
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
+# Forward passes on a CPU that are done sooner here than new actors have started.
+PASSES_HERE = 100
 # Batches of forward passes in a block of photos, and the seconds that one may take before a stream counts as stuck.
 BLOCK_BATCHES, SECONDS_PER_BATCH = 64, 20
 
@@ -50,13 +53,15 @@ class Stream:
     explain: LimeSettings | None = None
     planned: dict[str, str] = field(default_factory=dict)  # SHA-256 of the weights of every checkpoint
     actor: type[ScoringActor] | None = None  # in place of the usual one, for a benchmark
+    here: bool = False  # in this process if that is sooner: only for photos that have gone through all of it before
 
     def run(self, todo: pa.Table, what: str) -> Counts:
         """Send rows (of ``stages.work``) through, with a progress line now and then. Returns what each stage took."""
         compute = self.plan.settings.compute
         actor = self._actor.__name__ if self._networks else None
         with counting(todo.num_rows, what, compute.progress_seconds, compute.stall_seconds, actor) as counter:
-            for _ in self.parts(todo, counter):
+            is_soon = self.here and self.scorers.device == "cpu" and sum(self.passes(todo)) <= PASSES_HERE
+            for _ in self.parts_here(todo, counter) if is_soon else self.parts(todo, counter):
                 pass
             return last_counts(counter)
 
@@ -65,14 +70,7 @@ class Stream:
         settings, scorers = self.plan.settings, self.scorers
         block = self.block(todo)
         blocks = [todo.slice(start, block) for start in range(0, todo.num_rows, block)]
-        write = WriteParts(self.outputs, storage.absolute(self.errors), self.error_columns)
-        steps: list[Callable[[pa.Table], pa.Table]] = [Timed("decode", self.plan.decode(self.zeroed_sizes), counter)]
-        measuring, scoring = (
-            partial(Watched, marks=storage.absolute(marks_uri(self.errors, stage)), most=settings.compute.killed_photos)
-            for stage in WATCHED
-        )
-        if self.measure is not None:
-            steps.append(measuring(Timed("measure", self.measure, counter)))
+        steps = self._before_scoring(counter)
         if self._networks:
             context = ray.data.DataContext.get_current()
             patience = SECONDS_PER_BATCH * block * max(self.passes(todo)) // scorers.batch_size
@@ -85,21 +83,7 @@ class Stream:
         if self._networks:
             photos = photos.map_batches(
                 self._actor,
-                fn_constructor_args=[
-                    {
-                        "subsets": self.subsets,
-                        "zeroed": self.zeroed,
-                        "grid": settings.rank.grid,
-                        "seed": settings.seed,
-                        "device": scorers.device,
-                        "batch_size": scorers.batch_size,
-                        "threads": scorers.threads,
-                        "explain": self.explain,
-                        "planned": self.planned,
-                    },
-                    counter,
-                    scoring,
-                ],
+                fn_constructor_args=[self._scoring, counter, self._watching("score")],
                 batch_size=block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(min_size=scorers.first, max_size=scorers.actors),
@@ -107,12 +91,57 @@ class Stream:
                 num_gpus=scorers.gpus or None,
             )
         photos = photos.map_batches(
-            Timed("write", InTurn([count_errors, write]), counter).__call__,
+            self._writing(counter).__call__,
             batch_size=self.images_per_part(todo),
             batch_format="pyarrow",
             num_cpus=WRITE_CPUS,
         )
         yield from photos.iter_rows()
+
+    def parts_here(self, todo: pa.Table, counter: Any) -> Iterator[dict[str, int]]:
+        """The same without Ray Data, in this process; what it stores is equal."""
+        threads = torch.get_num_threads()
+        try:
+            steps: list[Callable[[pa.Table], pa.Table]] = [
+                *self._before_scoring(counter),
+                self._actor(self._scoring, counter, self._watching("score")),
+                self._writing(counter),
+            ]
+            block = self.block(todo)
+            for start in range(0, todo.num_rows, block):
+                yield from InTurn(steps)(todo.slice(start, block)).to_pylist()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _before_scoring(self, counter: Any) -> list[Callable[[pa.Table], pa.Table]]:
+        steps: list[Callable[[pa.Table], pa.Table]] = [Timed("decode", self.plan.decode(self.zeroed_sizes), counter)]
+        if self.measure is not None:
+            steps.append(self._watching("measure")(Timed("measure", self.measure, counter)))
+        return steps
+
+    def _watching(self, stage: str) -> Callable[[Callable[..., Any]], Watched]:
+        marks = storage.absolute(marks_uri(self.errors, stage))
+        return partial(Watched, marks=marks, most=self.plan.settings.compute.killed_photos)
+
+    def _writing(self, counter: Any) -> Timed:
+        write = WriteParts(self.outputs, storage.absolute(self.errors), self.error_columns)
+        return Timed("write", InTurn([count_errors, write]), counter)
+
+    @property
+    def _scoring(self) -> dict[str, Any]:
+        """Arguments of the stage that holds the models."""
+        settings, scorers = self.plan.settings, self.scorers
+        return {
+            "subsets": self.subsets,
+            "zeroed": self.zeroed,
+            "grid": settings.rank.grid,
+            "seed": settings.seed,
+            "device": scorers.device,
+            "batch_size": scorers.batch_size,
+            "threads": scorers.threads,
+            "explain": self.explain,
+            "planned": self.planned,
+        }
 
     @property
     def _actor(self) -> type[ScoringActor]:
