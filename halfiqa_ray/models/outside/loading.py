@@ -38,9 +38,7 @@ def load_outside(
     if not outside.name:
         raise OutsideError(f"{whose}: set model.outside.name to what tables shall call it")
     if outside.name in (*model_names(), NAME):
-        raise OutsideError(
-            f"{whose}: another model has this name; set model.outside.name to one of its own"
-        )
+        raise OutsideError(f"{whose}: another model has this name; set model.outside.name to one of its own")
     network = make(settings)
     if isinstance(network, nn.Module):
         network = network.to("cpu").eval()

@@ -47,8 +47,8 @@ def not_finite(images):
 
 def flat_is_nan(images):
     """NaN where some columns are all the same, as half-zeroed photos have them."""
-    spread = images.std((1, 2))
-    return torch.where((spread == 0).any(1), torch.nan, spread.mean(1))
+    spread = images.std(2)
+    return torch.where((spread == 0).any(2).any(1), torch.nan, spread.mean((1, 2)))
 
 
 def noisy(images):
