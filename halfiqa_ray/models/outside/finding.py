@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from halfiqa_ray.config import ModelSettings, from_files
+from halfiqa_ray.models.offered import GROUP, offered
 from halfiqa_ray.models.outside.naming import NAME, OutsideError
 
-GROUP = "halfiqa_ray.models"  # of entry points, by which an installed package offers models
 PREFIX = f"{NAME}:"
 
 
@@ -40,14 +40,6 @@ def find_outside(named: str, own: ModelSettings) -> ModelSettings | None:
             f"ours, with model.name {NAME}; one of ours is named by its name or checkpoint folder"
         )
     return settings
-
-
-def offered() -> dict[str, str]:
-    """The models that installed packages offer: name, and the package with its version. Nothing is imported."""
-    return {
-        point.name: f"{point.dist.name} {point.dist.version}" if point.dist else "unknown package"
-        for point in metadata.entry_points(group=GROUP)
-    }
 
 
 def _of_entry_point(name: str) -> ModelSettings:

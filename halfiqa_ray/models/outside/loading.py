@@ -46,8 +46,8 @@ def load_outside(
     if planned_sha256 not in (None, sha256):
         raise CheckpointError(
             f"{whose} is another here than where the job was planned (SHA-256 {sha256[:12]}..., planned "
-            f"{str(planned_sha256)[:12]}...): its weights, file or package differ. Nothing was scored with it. Install the "
-            f"same on every node, and let its factory draw random weights from torch's generator alone"
+            f"{str(planned_sha256)[:12]}...): its weights, file or package differ. Nothing was scored with it. Install "
+            f"the same on every node, and let its factory draw random weights from torch's generator alone"
         )
     model = Outside(settings, network).to(device).eval()
     record = CheckpointRecord(

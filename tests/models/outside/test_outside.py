@@ -13,7 +13,8 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.zeroing import zero_blocks
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import RECORD, CheckpointError, load_checkpoint
-from halfiqa_ray.models.outside import OutsideError, find_outside, finding, load_outside, offered, outside_record
+from halfiqa_ray.models.offered import GROUP, offered
+from halfiqa_ray.models.outside import OutsideError, find_outside, load_outside, outside_record
 from tests.models.outside import factories
 from tests.models.outside.factories import HERE, calls, outside
 from tests.models.small import KONIQ, model_settings
@@ -176,7 +177,7 @@ def test_files_and_own_settings_name_models(tmp_path):
     assert (found.outside.name, found.height) == ("mine", 64)
     assert find_outside("outside", found) is found
     assert find_outside("koncept", found) is find_outside("biq2021/triq", found) is None
-    with pytest.raises(OutsideError, match="outside is named, but model.name is triq"):
+    with pytest.raises(OutsideError, match=r"outside is named, but model\.name is triq"):
         find_outside("outside", model_settings())
     file.write_text("model: {name: koncept}\n")
     with pytest.raises(OutsideError, match=r"its model.name is koncept"):
@@ -220,4 +221,4 @@ def test_an_installed_package_offers_models(installed, pixels):
     ):
         with pytest.raises(OutsideError, match=told):
             find_outside(f"outside:{name}", model_settings())
-    assert finding.GROUP == "halfiqa_ray.models"  # what other packages have written down
+    assert GROUP == "halfiqa_ray.models"  # what other packages have written down
