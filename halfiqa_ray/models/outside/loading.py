@@ -6,7 +6,7 @@ import functools
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,12 @@ def _code(module_name: str) -> Iterator[str]:
     file = getattr(importlib.import_module(module_name), "__file__", None)
     if file and Path(file).is_file():
         yield hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    for name in sorted(set(metadata.packages_distributions().get(module_name.partition(".")[0], ()))):
-        if name != "halfiqa_ray":
-            yield f"{name} {metadata.version(name)}"
+    top = module_name.partition(".")[0]
+    if top != "halfiqa_ray":
+        yield from (f"{name} {metadata.version(name)}" for name in sorted(set(_distributions().get(top, ()))))
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The packages that brought each top-level module; it takes a look into every one that is installed."""
+    return metadata.packages_distributions()

@@ -1,7 +1,6 @@
 """Models that are not ours: the contract, what is told of those that break it, and which code is run."""
 
 import json
-from importlib import metadata
 
 import numpy as np
 import pytest
@@ -204,7 +203,6 @@ def installed(tmp_path, monkeypatch):
     )
     (info / "entry_points.txt").write_text("[halfiqa_ray.models]\n" + "\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    metadata.MetadataPathFinder.invalidate_caches()
     return tmp_path
 
 
