@@ -22,7 +22,7 @@ def check(model: Outside) -> None:
     in other company, and a layer without a map or gradient.
     """
     whose = said(model.settings)
-    images_2CHW = test_images(*model.settings.size).to(model.device) - model.get_buffer("nothing_C")[:, None, None]
+    images_2CHW = made_images(*model.settings.size).to(model.device) - model.get_buffer("nothing_C")[:, None, None]
     images_2CHW[1, :, :, : model.settings.width // 2] = 0  # as photos will be
     try:
         with torch.inference_mode():
@@ -55,7 +55,7 @@ def check(model: Outside) -> None:
         _check_layer(model, images_2CHW)
 
 
-def test_images(height: int, width: int) -> Tensor:
+def made_images(height: int, width: int) -> Tensor:
     """Two RGB images in [0, 1] (2, 3, H, W): waves over a slope, and noise; the same everywhere."""
     y_H1, x_1W = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)[None]
     waves_CHW = torch.stack([0.5 + 0.2 * torch.sin(40 * (k + 1) * x_1W * y_H1) + 0.3 * (x_1W - y_H1) for k in range(3)])
