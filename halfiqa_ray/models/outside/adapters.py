@@ -60,7 +60,12 @@ def brisque() -> Callable[[Tensor], float]:
     """
     from brisque import BRISQUE
 
-    measure = BRISQUE(url=False)
+    class Scalars(BRISQUE):  # type: ignore[misc]  # the package has no types
+        def scale_features(self, features: Any) -> Any:
+            # brisque 0.2.0 gives arrays of one number here, which NumPy 2.4 no longer takes for a number.
+            return super().scale_features([np.ravel(feature)[0] for feature in features])
+
+    measure = Scalars(url=False)
 
     def score(images_1CHW: Tensor) -> float:
         pixels_HW3 = (images_1CHW[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

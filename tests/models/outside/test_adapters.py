@@ -98,8 +98,15 @@ def test_a_regressor_with_weights_of_its_own(factory, pixels, tmp_path):
 def test_brisque_is_the_packages_own(pixels):
     from brisque import BRISQUE
 
-    own = [float(BRISQUE(url=False).score(photo)) for photo in pixels]
-    np.testing.assert_allclose(score(named("brisque"), pixels), 100 - np.array(own), atol=1e-3)
+    own = BRISQUE(url=False)
+    features = own.calculate_brisque_features
+
+    def numbers(*given, **more):  # NumPy 2.4 refuses the arrays of one number that brisque 0.2.0 makes
+        return np.array([np.ravel(value)[0] for value in features(*given, **more)], dtype=object)
+
+    own.calculate_brisque_features = numbers
+    expected = 100 - np.array([float(own.score(photo)) for photo in pixels])
+    np.testing.assert_allclose(score(named("brisque"), pixels), expected, atol=1e-3)
     outside_record(named("brisque"))
 
 
