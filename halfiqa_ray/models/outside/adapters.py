@@ -60,7 +60,7 @@ def brisque() -> Callable[[Tensor], float]:
     """
     from brisque import BRISQUE
 
-    class Scalars(BRISQUE):  # type: ignore[misc]  # the package has no types
+    class Scalars(BRISQUE):
         def scale_features(self, features: Any) -> Any:
             # brisque 0.2.0 gives arrays of one number here, which NumPy 2.4 no longer takes for a number.
             return super().scale_features([np.ravel(feature)[0] for feature in features])

@@ -50,7 +50,7 @@ def make(settings: ModelSettings) -> Callable[..., Any]:
             f"{whose}: its factory gave a {type(made).__name__}, which cannot be called: it must return an nn.Module "
             f"or a function of images; a plain function of images is named by model.outside.function"
         )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def named(place: str, setting: str, whose: str) -> Callable[..., Any]:
@@ -68,7 +68,7 @@ def named(place: str, setting: str, whose: str) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise OutsideError(f"{whose}: {setting}: {place} is a {type(found).__name__}, which cannot be called")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _told(error: Exception) -> str:
