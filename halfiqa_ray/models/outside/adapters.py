@@ -30,7 +30,7 @@ class Normalised(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """What the network says of images in [0, 1]."""
-        return self.network((images_NCHW - self.get_buffer("mean")) / self.get_buffer("std"))  # type: ignore[no-any-return]
+        return self.network((images_NCHW - self.get_buffer("mean")) / self.get_buffer("std"))
 
 
 def normalised(
