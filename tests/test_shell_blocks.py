@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from halfiqa_ray.data.demo.make import make_demo
-from tests.shell_blocks import NOT_RUN, ROOT, Block, all_blocks, blocks_to_run, logical, of_config, reason
+from tests.shell_blocks import DOCUMENTS, NOT_RUN, ROOT, Block, all_blocks, blocks_to_run, logical, of_config, reason
 
 BLOCKS = all_blocks()
 RUN = blocks_to_run()
@@ -76,6 +76,11 @@ def place(tmp_path_factory):
         photo.save(place / "my_photos" / f"{number}.jpg")
     for name in ("my_photo.jpg", "another.jpg", "trip/a.jpg"):
         shutil.copy(place / "my_photos" / "0.jpg", place / name)
+    for document in DOCUMENTS:  # files that a page shows whole, under their names
+        for block in re.finditer(
+            r"^```\w*\n# ([\w-]+\.(?:yaml|py))\b.*?\n(.*?)^```", document.read_text(), re.M | re.S
+        ):
+            (place / block[1]).write_text(block[2])
     (place / "scores.csv").write_text("img_name,mos\n0.jpg,3.5\n1.jpg,2.0\n2.jpg,4.25\n")
     return place
 

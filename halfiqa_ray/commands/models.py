@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halfiqa_ray.models import shipped
+from halfiqa_ray.models.offered import offered
 
 DESCRIPTION = """List the models that come with the package: the data set that each learned from, how its scores agree
 with people's on photos that it did not learn from (PLCC and SRCC), and the terms of its weights. The model card,
@@ -35,6 +36,9 @@ def run(words: Sequence[str], program: str) -> int:
         )
         print("  ".join(cells).rstrip())
     print(f"\nCards: {CARD} beside the weights, in {Path(shipped.resolve(names[0])).parents[1]}")
+    if others := offered():
+        print("\nOffered by other installed packages, for zero.models and explain.models:")
+        print("\n".join(f"outside:{name}  ({package})" for name, package in sorted(others.items())))
     return 0
 
 

@@ -9,6 +9,7 @@ from halfiqa_ray.config.models import (
     DbcnnSettings,
     KonceptSettings,
     ModelSettings,
+    OutsideSettings,
     PublishedSettings,
     SwinIqaSettings,
     TriqSettings,
@@ -28,7 +29,7 @@ from halfiqa_ray.config.scoring import (
     ZeroSettings,
 )
 from halfiqa_ray.config.section import Section
-from halfiqa_ray.config.settings import Settings, fingerprint, parse
+from halfiqa_ray.config.settings import Settings, fingerprint, from_files, parse
 from halfiqa_ray.config.uris import Uri, checked_uri
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ModelSettings",
     "Name",
     "ObjectnessSettings",
+    "OutsideSettings",
     "PublishedSettings",
     "RankSettings",
     "ReportSettings",
@@ -66,5 +68,6 @@ __all__ = [
     "checked_name",
     "checked_uri",
     "fingerprint",
+    "from_files",
     "parse",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from halfiqa_ray.config.names import Name
 from halfiqa_ray.config.section import Section
 from halfiqa_ray.config.uris import Uri
+
+PLACE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 
 class BackboneSettings(Section):
@@ -89,13 +92,73 @@ class SwinIqaSettings(Section):
     width: int = Field(256, ge=1, description="Channels that every stage is brought to.")
 
 
+class OutsideSettings(Section):
+    """A model that is not ours: any callable from images in [0, 1] to a score each (docs/outside.md)."""
+
+    factory: str | None = Field(
+        None,
+        pattern=PLACE,
+        description="What makes the model, as package.module:function: it is called with the arguments and returns an "
+        "nn.Module or any callable. Code that you name here is run.",
+    )
+    function: str | None = Field(
+        None,
+        pattern=PLACE,
+        description="In place of a factory: a plain function of images that is the model itself, as "
+        "package.module:function; the arguments are given to it at every call.",
+    )
+    arguments: dict[str, Any] = Field({}, description="Keyword arguments of the factory or function.")
+    name: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9_]{0,99})?$",
+        description="What tables and figures call it; none of the names of other models.",
+    )
+    scale: tuple[float, float] = Field((0.0, 1.0), description="Lowest and highest score, about.")
+    better: Literal["higher", "lower"] = Field(
+        "higher",
+        description="Which scores are of better photos; `lower` ones are turned round within the scale, so that higher "
+        "is better in every table.",
+    )
+    nothing: tuple[float, float, float] = Field(
+        IMAGENET_MEAN,
+        description="RGB value, 0 to 1, of pixels that are zeroed: the mean that the model subtracts from its input. "
+        "By default that of ImageNet.",
+    )
+    one_by_one: bool = Field(
+        False, description="Give it one image at a time (1 x 3 x height x width), for what does not take batches."
+    )
+    layer: str | None = Field(
+        None,
+        description="Layer of an nn.Module, as named_modules() calls it, whose map Grad-CAM explains; without it LIME "
+        "explains alone.",
+    )
+    dataset: Name | None = Field(None, description="Data set that it learned from, where that is known.")
+    version: str = Field(
+        "",
+        description="Any text that is changed when its scores change for reasons that are seen neither in its settings "
+        "nor weights nor its file, such as data that it reads: results of another version are not mixed.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.factory and self.function:
+            raise ValueError("factory and function are both given: a model has one of them")
+        low, high = self.scale
+        if not low < high:
+            raise ValueError(f"scale is [{low}, {high}]: the lowest score comes first, and the two differ")
+        if not all(0 <= value <= 1 for value in self.nothing):
+            raise ValueError(f"nothing is {list(self.nothing)}: pixel values are 0 to 1 (divide by 255)")
+        return self
+
+
 class ModelSettings(Section):
     """The quality model."""
 
     name: str = Field(
         "triq",
         pattern=r"^[a-z0-9][a-z0-9_]{0,99}$",
-        description="Which model: triq, aihiqnet, koncept, dbcnn, swin_iqa, or another file of halfiqa_ray/models/.",
+        description="Which model: triq, aihiqnet, koncept, dbcnn, swin_iqa, or another file of halfiqa_ray/models/; or "
+        "`outside`, which model.outside describes.",
     )
     height: int = Field(768, ge=32, description="Input height in pixels; photos are resized to it.")
     width: int = Field(1024, ge=32, description="Input width in pixels.")
@@ -108,6 +171,7 @@ class ModelSettings(Section):
     koncept: KonceptSettings = Field(KonceptSettings(), description="KonCept's head.")
     dbcnn: DbcnnSettings = Field(DbcnnSettings(), description="DBCNN's second branch.")
     swin_iqa: SwinIqaSettings = Field(SwinIqaSettings(), description="Swin-IQA's channel attention.")
+    outside: OutsideSettings = Field(OutsideSettings(), description="A model that is not ours.")
     options: dict[str, Any] = Field({}, description="Settings of a model of your own, checked by its file.")
 
     @property

@@ -114,8 +114,10 @@ class ZeroSettings(Section):
     models: tuple[str, ...] = Field(
         (),
         description="Names of models (their checkpoint of this data set and train.run), of models that come with the "
-        "package (biq2021/koncept), or checkpoint folders; empty = every model that has such a checkpoint, and the one "
-        "that ranks.",
+        "package (biq2021/koncept), checkpoint folders, or models that are not ours: a settings file whose model is "
+        "outside (models/outside/laplacian.yaml), outside:NAME for one that an installed package offers, or outside, "
+        "which model.outside describes; empty = every model that has such a checkpoint, the one that ranks, and "
+        "model.outside where model.name is outside.",
     )
     rankings: tuple[str, ...] = Field(
         (),
@@ -151,7 +153,7 @@ class ExplainSettings(Section):
     methods: tuple[Literal["grad_cam", "lime"], ...] = Field(("grad_cam", "lime"), description="Which methods.")
     models: tuple[str, ...] = Field(
         (),
-        description="Models whose scores are explained: names or checkpoint folders, one of each name; empty = as "
+        description="Models whose scores are explained, named as in zero.models, one of each name; empty = as "
         "zero.models when empty.",
     )
     splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits.")

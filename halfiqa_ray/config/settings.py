@@ -88,6 +88,11 @@ def parse(program: str, description: str, sections: Sequence[str], arguments: Se
         raise SystemExit(2) from None
 
 
+def from_files(*names: str) -> Settings:
+    """The settings of files (`files.find`), later ones over earlier. Raises ValueError that names file and line."""
+    return _settled([Step("", "--config", files.find(name)) for name in names])
+
+
 def _settled(steps: Sequence[Step]) -> Settings:
     """The settings that some steps, one after the other, make of the defaults. Raises SettingsError."""
     plain, sources = Settings().model_dump(), {}

@@ -33,17 +33,22 @@ def grad_cam(model: QualityModel, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
 
     The model is in evaluation mode: images do not touch each other. Map values are products of channels and their
     mean gradients, summed (and times attention, for TRIQ); no unit, comparable within one image. Bilinear from the
-    backbone's map to the input.
+    backbone's map to the input. Raises ValueError for a model without such a map.
     """
+    if (layer := model.map_layer) is None:
+        raise ValueError("this model names no layer whose map could be explained")
     deepest: list[Tensor] = []
     attended: list[Tensor] = []
 
-    def cut(module: nn.Module, given: Any, maps: list[Tensor]) -> list[Tensor]:
+    def cut(module: nn.Module, given: Any, maps: list[Tensor] | Tensor) -> list[Tensor] | Tensor:
         # Gradients are wanted from the score down to here and no further: the backbone needs no graph.
+        if isinstance(maps, Tensor):
+            deepest.append(maps.detach().requires_grad_())
+            return deepest[0]
         deepest.append(maps[-1].detach().requires_grad_())
         return [*maps[:-1], deepest[0]]
 
-    hooks = [model.backbone.register_forward_hook(cut)]
+    hooks = [layer.register_forward_hook(cut)]
     if isinstance(model, Triq):
         hooks += [
             layer.attention.register_forward_pre_hook(lambda attention, given: attended.append(given[0].detach()))

@@ -57,7 +57,7 @@ def lime(
     from captum._utils.models.linear_model import SkLearnRidge
     from captum.attr import Lime
 
-    device = model.head.level_values.device
+    device = model.device
     segments_HW = superpixels(pixels_HW3, settings.segments)
     image_1CHW = model.normalise(torch.from_numpy(np.ascontiguousarray(pixels_HW3))[None].to(device))
 

@@ -86,6 +86,16 @@ class QualityModel(nn.Module, ABC):
         return self.backbone(images_NCHW.contiguous(memory_format=torch.channels_last))
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is, and its input is expected."""
+        return self.head.level_values.device
+
+    @property
+    def map_layer(self) -> nn.Module | None:
+        """What Grad-CAM hooks: it gives one map (N, C, H, W), or several of which the last is taken; None for none."""
+        return self.backbone
+
+    @property
     @abstractmethod
     def output_layer(self) -> nn.Module:
         """The last layer with weights, which a training stage may fit alone."""

@@ -6,7 +6,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.plans.checkpoints import check_models
+from halfiqa_ray.pipelines.plans.checkpoints import check_models, folders_of
 from halfiqa_ray.pipelines.plans.explaining import plan_explaining
 from halfiqa_ray.pipelines.plans.measures import stored_measures
 from halfiqa_ray.pipelines.plans.run import make_plan
@@ -21,7 +21,7 @@ def run(settings: Settings) -> int:
     """
     plan = make_plan(settings)
     explain, zero = plan_explaining(plan, stored_measures(plan))
-    check_models(plan, [model.uri for model in explain.models], ranks=False)
+    check_models(plan, folders_of(explain.models), ranks=False)
     photos = explain.images["uri"].to_pylist()
     with ray_session(settings, photos), RunRecord.of(settings, "explain", explain.key) as record:
         code = PhotoJob("explain", plan, record, explain.images, explain.measure, zero, explain).run()

@@ -180,7 +180,7 @@ class PhotoJob:
             scorers=scorers,
             subsets=self.plan.checkpoint if ranks else None,
             measure=measure or draw,
-            zeroed=tuple(model.uri for model in models),
+            zeroed=tuple(model.source for model in models),
             zeroed_sizes=tuple(model.size for model in models),
             explain=self.plan.settings.explain.lime if explain else None,
             here=here,
@@ -219,7 +219,7 @@ class PhotoJob:
         if not (self.explain and self.zero):
             return
         halves = explained_halves(self.explain.explainers)
-        names = [schema.explained(m, each.name) for each in self.explain.explainers for m in self.explain.methods]
+        names = [schema.explained(m, each.name) for each in self.explain.explainers for m in each.methods]
         given = {name: {i: some[name] for i, some in halves.items() if name in some} for name in names}
         if stale := sum(discard_other_halves(folder, given, self._zeroed_images) for folder in self._folders):
             print(f"{stale} zeroed halves of other explanations are discarded", flush=True)

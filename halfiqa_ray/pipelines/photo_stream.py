@@ -17,6 +17,7 @@ import torch
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.config import LimeSettings
+from halfiqa_ray.models.sources import Source
 from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.pipelines.steps import InTurn, Tell
 from halfiqa_ray.runtime.counting import Counts, Timed, count_errors, counting, last_counts
@@ -48,7 +49,7 @@ class Stream:
     scorers: Scorers
     subsets: str | None = None  # checkpoint that ranks
     measure: MeasurePhotos | MapMeasures | None = None
-    zeroed: tuple[str, ...] = ()  # checkpoints of the models that predict zeroed photos, or are explained
+    zeroed: tuple[Source, ...] = ()  # the models that predict zeroed photos, or are explained
     zeroed_sizes: tuple[Size, ...] = ()
     explain: LimeSettings | None = None
     planned: dict[str, str] = field(default_factory=dict)  # SHA-256 of the weights of every checkpoint

@@ -16,7 +16,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines import aggregate, prepare
 from halfiqa_ray.pipelines.photo_job import PhotoJob
 from halfiqa_ray.pipelines.photo_stream import ScoringActor, Stream, error_columns
-from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints
+from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints, folders_of
 from halfiqa_ray.pipelines.plans.measures import plan_measures, stored_measures
 from halfiqa_ray.pipelines.plans.run import Plan, chosen_rows, make_plan
 from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
@@ -39,7 +39,7 @@ def run(settings: Settings) -> int:
     plan = make_plan(settings)
     photos = plan.rows["uri"].to_pylist()
     models = find_checkpoints(plan, settings.zero.models) if settings.rank.zero else ()
-    check_models(plan, [model.uri for model in models])
+    check_models(plan, folders_of(models))
     for line in aggregate.missing_inputs(settings) if settings.rank.tables else ():
         print(line, flush=True)
     with ray_session(settings, photos), RunRecord.of(settings, "rank", plan.key) as record:

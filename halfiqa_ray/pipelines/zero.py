@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from halfiqa_ray.config import Settings
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints
+from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints, folders_of
 from halfiqa_ray.pipelines.plans.measures import stored_measures
 from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
@@ -22,7 +22,7 @@ def run(settings: Settings) -> int:
     """
     plan = make_plan(settings)
     models = find_checkpoints(plan, settings.zero.models)
-    check_models(plan, [model.uri for model in models], ranks=False)
+    check_models(plan, folders_of(models), ranks=False)
     photos = plan.manifest["uri"].to_pylist()
     with ray_session(settings, photos), RunRecord.of(settings, "zero", plan.key) as record:
         zero = plan_zeroing(plan, models, stored_measures(plan))

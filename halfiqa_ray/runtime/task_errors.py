@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from ray.exceptions import RayError
 
 from halfiqa_ray.models.checkpoints import CheckpointError
+from halfiqa_ray.models.outside import OutsideError
 from halfiqa_ray.stages.watched import TooManyKilled
 from halfiqa_ray.storage.object_store import StorageError
 
 # Ray Data raises an error of its own, and of the task's only the printed traceback is left, with causes first.
 SAID = {
     kind: re.compile(rf"^(?:{re.escape(kind.__module__)}\.)?{kind.__name__}: (.+)$", re.MULTILINE)
-    for kind in (StorageError, CheckpointError, TooManyKilled)
+    for kind in (StorageError, CheckpointError, OutsideError, TooManyKilled)
 }
 SYSTEM = re.compile(r"^(?:OSError|PermissionError): (\[Errno \d+\] .+)$", re.MULTILINE)
 
@@ -24,8 +25,8 @@ SYSTEM = re.compile(r"^(?:OSError|PermissionError): (\[Errno \d+\] .+)$", re.MUL
 def plain_task_errors() -> Iterator[None]:
     """A block in which a task that failed of its storage raises that: StorageError, or OSError of a local disk.
 
-    So it is with CheckpointError and TooManyKilled. Any other error of a task is a mistake of ours, and stays Ray's,
-    with the traceback that finds it.
+    So it is with CheckpointError, OutsideError and TooManyKilled. Any other error of a task is a mistake of ours, and
+    stays Ray's, with the traceback that finds it.
     """
     try:
         yield

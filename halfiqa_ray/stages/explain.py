@@ -114,9 +114,14 @@ class ExplainPhotos:
         size = model.preprocessing.height, model.preprocessing.width
         each = ((i, pixels) for i, pixels in pixels_of(rows, size) if wanted[i])
         for numbers, pixels_NHWC in batches(each, self.batch_size):
-            padded_NHWC = np.zeros((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
-            padded_NHWC[: len(numbers)] = pixels_NHWC
-            score_N, map_NHW = grad_cam(model, model.normalise(torch.from_numpy(padded_NHWC).to(self.device)))
+            padded_NHWC = np.empty((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
+            padded_NHWC[: len(numbers)], padded_NHWC[len(numbers) :] = pixels_NHWC, pixels_NHWC[:1]
+            images_NCHW = model.normalise(torch.from_numpy(padded_NHWC).to(self.device))
+            if model.map_layer is not None:
+                score_N, map_NHW = grad_cam(model, images_NCHW)
+            else:
+                with torch.inference_mode():
+                    score_N = model(images_NCHW).score_N
             for place, i in enumerate(numbers):
                 score = float(score_N[place])
                 if "grad_cam" in wanted[i]:

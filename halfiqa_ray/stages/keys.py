@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halfiqa_ray.config import LimeSettings, MeasureSettings, RankSettings, Settings, fingerprint
+from halfiqa_ray.models.build import OUTSIDE
 from halfiqa_ray.models.checkpoints import CheckpointRecord, checkpoint_uri, read_record
 
 # Numbers of another version of the code that makes them are another run.
@@ -18,6 +19,11 @@ def checkpoint_of(settings: Settings) -> str:
     """The checkpoint: the folder or shipped model that is named, or the folder of the training run below the output."""
     if settings.rank.checkpoint:
         return settings.rank.checkpoint
+    if settings.model.name == OUTSIDE:
+        raise ValueError(
+            f"model.name is {OUTSIDE}, and block subsets are scored with triq: name its checkpoint in rank.checkpoint, "
+            f"such as one that halfiqa models lists"
+        )
     return checkpoint_uri(settings.output, settings.data.dataset, settings.model.name, settings.train.run)
 
 
@@ -86,8 +92,10 @@ def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None,
 
 def explain_key(record: CheckpointRecord, rank: RankSettings, lime: LimeSettings, seed: int) -> str:
     """Full key of explanations of a model's scores (hex)."""
+    layer = record.model.outside.layer  # of a model that is not ours; the others have one map for Grad-CAM
     return fingerprint(
-        {
+        ({} if layer is None else {"layer": layer})
+        | {
             "version": EXPLAIN_VERSION,
             "weights": record.weights_sha256,
             "preprocessing": _preprocessing(record),

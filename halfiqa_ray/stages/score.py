@@ -14,6 +14,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.config import GridSettings, LimeSettings
 from halfiqa_ray.masking.controls import centre_half, random_halves
 from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.models.sources import Source
 from halfiqa_ray.stages.decode import without_pixels
 from halfiqa_ray.stages.explain import ExplainPhotos
 from halfiqa_ray.stages.measures import MEASURES
@@ -37,7 +38,7 @@ class ScorePhotos:
     def __init__(
         self,
         subsets: str | None,
-        zeroed: Sequence[str],
+        zeroed: Sequence[Source],
         grid: GridSettings,
         seed: int = 0,
         device: str = "cpu",

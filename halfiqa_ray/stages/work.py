@@ -28,6 +28,7 @@ class Explainer:
     number: int  # in the stream
     name: str
     folder: str
+    methods: tuple[str, ...] = schema.EXPLANATIONS  # that can explain it
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
             for each in wanted.explainers
             for method in wanted.methods
             if image_id in wanted.explained_images
+            and method in each.methods
             and (draw or schema.explained(method, each.name) not in explained.get(image_id, {}))
         ]
         if rank or measure or explain or missing:

@@ -18,7 +18,7 @@ from halfiqa_ray.config import GridSettings
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.zeroing import zero_blocks
 from halfiqa_ray.models.base import QualityModel
-from halfiqa_ray.models.checkpoints import load_checkpoint
+from halfiqa_ray.models.sources import Source, load, uri_of
 from halfiqa_ray.stages.decode import batches, pixels_of
 
 # What is asked of a row: pairs of a model (its number) and a ranking (null: the photo as it is).
@@ -66,7 +66,7 @@ class ScoreZeroed:
 
     def __init__(
         self,
-        checkpoints: Sequence[str],
+        checkpoints: Sequence[Source],
         grid: GridSettings,
         device: str = "cpu",
         batch_size: int = 1,
@@ -79,7 +79,7 @@ class ScoreZeroed:
         self.models: list[QualityModel] = []
         self.names: list[str] = []
         for checkpoint in checkpoints:
-            model, record = load_checkpoint(checkpoint, device, planned.get(checkpoint), fold=True)
+            model, record = load(checkpoint, device, planned.get(uri_of(checkpoint)))
             self.models.append(model)
             self.names.append(record.model.name)
 
@@ -138,8 +138,8 @@ class ScoreZeroed:
         scores: dict[tuple[int, int], np.float32] = {}
         each = (((i, mask), pixels) for i, pixels in pixels_of(rows, size) for mask in sorted(wanted.get(i, ())))
         for keys, pixels_NHWC in batches(each, self.batch_size):
-            padded_NHWC = np.zeros((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
-            padded_NHWC[: len(keys)] = pixels_NHWC
+            padded_NHWC = np.empty((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
+            padded_NHWC[: len(keys)], padded_NHWC[len(keys) :] = pixels_NHWC, pixels_NHWC[:1]
             masks_N = [mask for _, mask in keys] + [0] * (self.batch_size - len(keys))
             with torch.inference_mode():
                 images_NCHW = model.normalise(torch.from_numpy(padded_NHWC).to(self.device))

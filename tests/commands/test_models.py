@@ -46,3 +46,10 @@ def sorted_lines(out):
 def test_none_is_said_and_is_no_success(weights, capsys):
     assert models.run([], "halfiqa models") == 1
     assert "No model" in capsys.readouterr().out
+
+
+def test_models_of_other_packages_are_listed(weights, capsys, monkeypatch):
+    plant(weights / "d/one")
+    monkeypatch.setattr(models, "offered", lambda: {"sharp": "their-metrics 1.2"})
+    assert models.run([], "halfiqa models") == 0
+    assert "\noutside:sharp  (their-metrics 1.2)\n" in capsys.readouterr().out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from halfiqa_ray import storage
+from halfiqa_ray import schema, storage
+from halfiqa_ray.config import ModelSettings
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models import shipped
 from halfiqa_ray.models.checkpoints import (
@@ -17,6 +19,8 @@ from halfiqa_ray.models.checkpoints import (
     load_checkpoint,
     read_record,
 )
+from halfiqa_ray.models.outside import NAME, OutsideError, find_outside, outside_record
+from halfiqa_ray.models.sources import Source, uri_of
 from halfiqa_ray.models.triq import Triq, token_map_size
 from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.stages.decode import Size
@@ -28,6 +32,26 @@ class Checkpoint:
 
     uri: str
     record: CheckpointRecord
+    outside: ModelSettings | None = None  # of a model that is not ours, in place of a folder
+
+    @property
+    def source(self) -> Source:
+        """What a stage loads it from."""
+        return self.outside or self.uri
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that can explain its scores: Grad-CAM needs a map."""
+        mapless = self.outside is not None and self.outside.outside.layer is None
+        return tuple(method for method in schema.EXPLANATIONS if not (mapless and method == "grad_cam"))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What stands in the files of an outside model's scores, in place of what only a checkpoint knows."""
+        if self.outside is None:
+            return {}
+        outside = self.outside.outside
+        return {"backbone": None, "trained_on": outside.dataset, "outside": outside.model_dump(mode="json")}
 
     @property
     def size(self) -> Size:
@@ -36,14 +60,18 @@ class Checkpoint:
 
 
 def find_checkpoints(plan: Plan, named: Sequence[str] = ()) -> tuple[Checkpoint, ...]:
-    """The models that a setting like ``zero.models`` names, in order of name. Raises CheckpointError for a missing one.
+    """The models that a setting like ``zero.models`` names, in order of name.
 
-    Where none is named, one of each name: the one that ranks stands for its own.
+    Where none is named, one of each name: the one that ranks stands for its own; and the outside model of the settings.
+    Raises CheckpointError for a missing one, and OutsideError for an outside one that cannot be used.
     """
     settings = plan.settings
     dataset, run = settings.data.dataset, settings.train.run
     models: dict[tuple[str, str], Checkpoint] = {}
     for model in named:
+        if outside := find_outside(model, settings.model):
+            _add_outside(models, outside)
+            continue
         uri = model if "/" in model else checkpoint_uri(settings.output, dataset, model, run)
         record = read_record(uri)
         models[record.model.name, record.weights_sha256] = Checkpoint(shipped.absolute(uri), record)
@@ -55,7 +83,22 @@ def find_checkpoints(plan: Plan, named: Sequence[str] = ()) -> tuple[Checkpoint,
             if uri.endswith(f"/{run}"):
                 record = read_record(uri)
                 models.setdefault((record.model.name, ""), Checkpoint(shipped.absolute(uri), record))
+        if settings.model.name == NAME:
+            _add_outside(models, settings.model)
     return tuple(models[each] for each in sorted(models))
+
+
+def folders_of(models: Sequence[Checkpoint]) -> list[str]:
+    """The folders of those that have one."""
+    return [model.uri for model in models if model.outside is None]
+
+
+def _add_outside(models: dict[tuple[str, str], Checkpoint], settings: ModelSettings) -> None:
+    checkpoint = Checkpoint(uri_of(settings), outside_record(settings), settings)
+    name, sha256 = checkpoint.record.model.name, checkpoint.record.weights_sha256
+    if any(other == name and models[other, key] != checkpoint for other, key in models):
+        raise OutsideError(f"two models are called {name}: give each its own model.outside.name")
+    models[name, sha256] = checkpoint
 
 
 def check_models(plan: Plan, others: Sequence[str] = (), ranks: bool = True) -> None:

@@ -42,6 +42,10 @@ class ExplainPlan:
         """The methods of the settings."""
         return tuple(method for method in schema.EXPLANATIONS if method in self.plan.settings.explain.methods)
 
+    def methods_of(self, number: int) -> tuple[str, ...]:
+        """Those of them that can explain a model."""
+        return tuple(method for method in self.methods if method in self.models[number].methods)
+
     @cached_property
     def image_ids(self) -> frozenset[str]:
         """The images that are explained."""
@@ -78,7 +82,7 @@ class ExplainPlan:
         settings = self.plan.settings
         dataset = storage.join(settings.output, "explain", f"dataset={settings.data.dataset}")
         return tuple(
-            Explainer(number, name, storage.join(dataset, f"model={name}", f"run={key[:8]}"))
+            Explainer(number, name, storage.join(dataset, f"model={name}", f"run={key[:8]}"), self.methods_of(number))
             for number, key in self.keys.items()
             for name in [self.models[number].record.model.name]
         )
@@ -91,7 +95,7 @@ class ExplainPlan:
         found = []
         for each in self.explainers:
             model, key = self.models[each.number], self.keys[each.number]
-            metadata = about | about_model(model.uri, model.record, about) | explaining
+            metadata = about | about_model(model.uri, model.record, about) | model.about | explaining
             metadata |= {"run_key": key, "size": list(model.size)}
             found.append(explain_output(each.folder, each.number, self.plan.blocks, metadata))
         maps = (
@@ -145,6 +149,8 @@ def plan_explaining(plan: Plan, measure: MeasurePlan | None) -> tuple[ExplainPla
         check_installed()
     models, explained = _models(plan)
     notes = [] if measure else ["no measures among the maps and the halves: run jobs/measure.py first"]
+    explained, told = _explainable(models, explained, settings.explain.methods)
+    notes += told
     # Those that are zeroed: other images would stand in Table I beside them.
     own = settings.explain.splits
     rows = of_chosen_splits(plan, own or settings.zero.splits, "explain.splits" if own else "zero.splits")
@@ -194,6 +200,23 @@ def _models(plan: Plan) -> tuple[tuple[Checkpoint, ...], tuple[int, ...]]:
     return tuple(models[name] for name in names), tuple(n for n, name in enumerate(names) if name in of_explained)
 
 
+def _explainable(
+    models: Sequence[Checkpoint], explained: Sequence[int], methods: Sequence[str]
+) -> tuple[tuple[int, ...], list[str]]:
+    """Those of the numbers ``explained`` that some method can explain, and what is to be said of the rest."""
+    left, notes = [], []
+    for number in explained:
+        name, able = models[number].record.model.name, [m for m in methods if m in models[number].methods]
+        if able:
+            left.append(number)
+        if len(able) < len(methods):
+            rest = f"{', '.join(able)} only" if able else "not explained"
+            notes.append(f"{name}: {rest}; grad_cam needs model.outside.layer, a layer of an nn.Module")
+    if not left:
+        raise ValueError(f"explain.methods has nothing that can explain {'; '.join(notes)}: add lime")
+    return tuple(left), notes
+
+
 def _comparison(explain: ExplainPlan, images: pa.Table) -> ZeroPlan:
     """Halves by the ranking model's explanations in every model, by another model's own in that one; and the rest."""
     plan, measure = explain.plan, explain.measure
@@ -203,7 +226,7 @@ def _comparison(explain: ExplainPlan, images: pa.Table) -> ZeroPlan:
     names: list[str] = []
     own: dict[str, int] = {}
     for each in explain.explainers:
-        rankings = [schema.explained(method, each.name) for method in explain.methods]
+        rankings = [schema.explained(method, each.name) for method in each.methods]
         names += rankings
         if explain.models[each.number].record.weights_sha256 != plan.record.weights_sha256:
             own |= dict.fromkeys(rankings, each.number)

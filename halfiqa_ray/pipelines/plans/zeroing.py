@@ -68,15 +68,19 @@ class ZeroPlan:
         for number, model in enumerate(self.models):
             key = zeroed_key(model.record, self.plan.key, measure_key, settings.seed)
             folder = storage.join(dataset, f"model={model.record.model.name}", f"run={key[:8]}")
-            about: dict[str, Any] = about_model(model.uri, model.record, self.plan.about_photos) | {
-                "run_key": key,
-                "rank_key": self.plan.key,
-                "measure_key": measure_key,
-                "rank_model": self.plan.record.model.name,
-                "rank_checkpoint": self.plan.checkpoint,
-                "size": list(model.size),
-                "seed": settings.seed,
-            }
+            about: dict[str, Any] = (
+                about_model(model.uri, model.record, self.plan.about_photos)
+                | model.about
+                | {
+                    "run_key": key,
+                    "rank_key": self.plan.key,
+                    "measure_key": measure_key,
+                    "rank_model": self.plan.record.model.name,
+                    "rank_checkpoint": self.plan.checkpoint,
+                    "size": list(model.size),
+                    "seed": settings.seed,
+                }
+            )
             found.append(zeroed_output(folder, number, self.plan.about_photos | about))
         return tuple(found)
 
