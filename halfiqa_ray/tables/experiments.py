@@ -102,9 +102,13 @@ def explanation_tables(
     measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
     explained = read_explanations(output, run, images, models)
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
+    orders = _orders(by_rule, measures, explained)
+    along = order_curves(run.grid, [one for _, one in orders])
+    scanned = scan_all(images, run.grid, along, [0], mapper)
     tables = {
         **zeroing_tables(output, run, images, models, rule, resampling, mapper),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
+        "faithfulness": faithfulness(run, images, orders, along, scanned, 0, rule, resampling),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }
     return _told(tables, run, models)
@@ -197,9 +201,7 @@ def stored_score_tables(
     }
     per_image = curves.image_curves(grid, importance, images.halves)
     wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
-    orders = [("rule", one) for one in by_rule]
-    orders += [("measure", agreement.measure_weights(one)) for one in measures]
-    orders += [("explanation", agreement.measure_weights(one)) for one in explained]
+    orders = _orders(by_rule, measures, explained)
     along = order_curves(grid, [one for _, one in orders])
     scanned = scan_all(images, grid, [*per_image, *along], [*wanted, 0], mapper)
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
@@ -218,6 +220,15 @@ def stored_score_tables(
         "interaction": pairs,
         "interaction_distance": distances,
     }
+
+
+def _orders(
+    by_rule: Sequence[agreement.Weights], measures: Sequence[Measured], explained: Sequence[Explained]
+) -> list[tuple[str, agreement.Weights]]:
+    """Everything that orders the blocks of an image, with its kind."""
+    found = [("rule", one) for one in by_rule]
+    found += [("measure", agreement.measure_weights(one)) for one in measures]
+    return found + [("explanation", agreement.measure_weights(one)) for one in explained]
 
 
 def _agreement(
