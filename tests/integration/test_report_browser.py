@@ -447,8 +447,8 @@ def test_every_photo_is_there_on_paper(visit, way):
 
 def test_every_photo_comes_without_scrolling(visit):
     page = small_window(visit, "")
-    page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0")
-    page.wait_for_function(f"({WITHOUT_PICTURE})(0) === 0")  # nor opening their data set
+    page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0", timeout=120_000)
+    page.wait_for_function(f"({WITHOUT_PICTURE})(0) === 0", timeout=120_000)  # nor opening their data set
 
 
 def test_photos_in_view_are_there_once_the_page_is_loaded(visit, tmp_path):
