@@ -58,8 +58,18 @@ def test_shipped_models_are_small_whole_and_told_truly(name):
             assert f"{getattr(found, number):.3f} [{low:.3f}, {high:.3f}]" in card
 
 
+def test_the_page_of_biq2021_shows_the_stored_tables():
+    page = (ROOT / "docs" / "biq2021.md").read_text()
+    assert page.count("<!-- table: ") >= 10
+    assert fill(page, ROOT / "docs" / "biq2021") == page
+
+
 def test_the_page_of_biq2021_has_the_numbers_of_the_model():
     page = (ROOT / "docs" / "biq2021.md").read_text()
+    for number in ("plcc", "srcc"):
+        found = read_record("biq2021/koncept").metrics["test"]
+        low, high = getattr(found, f"{number}_interval")
+        assert f"{getattr(found, number):.3f} [{low:.3f}, {high:.3f}]" in page
     for split, found in read_record("biq2021/triq").metrics.items():
         cells = [split, f"{found.n:,}"]
         for number in ("plcc", "srcc"):
