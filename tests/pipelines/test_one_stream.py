@@ -55,6 +55,7 @@ def test_every_output_has_its_rows(together):
     assert (planned["photos"], planned["models"], planned["rankings"]) == (PHOTOS, 2, 6)
 
 
+@pytest.mark.slow
 def test_one_part_at_a_time_gives_the_same_rows(cluster, fresh, together, tmp_path, capsys, monkeypatch):
     """Bitwise, under the same keys; here the second pass is by actors, there it was in the job's own process."""
     monkeypatch.setattr(photo_stream, "PASSES_HERE", 0)

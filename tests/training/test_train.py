@@ -239,6 +239,7 @@ def assert_two_are_missing(data, feed):
     assert {row["image_id"] for row in predictions if row["score"] is None} == {"13.png"}
 
 
+@pytest.mark.slow
 def test_threads_of_training_workers_sleep_while_they_wait(cluster, data, monkeypatch):
     told = data / "told.txt"
 
