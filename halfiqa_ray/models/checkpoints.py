@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -62,6 +62,13 @@ class CheckpointRecord(Section):
     versions: dict[str, str] = Field(description="Packages that trained or imported it.")
     source: Source | None = Field(None, description="Where the weights came from; null when trained here.")
     weights_sha256: str = Field("", description="SHA-256 of model.safetensors.")
+
+
+# What the record of weights that were not trained here says of training.
+NOT_TRAINED: dict[str, Any] = {
+    **dict.fromkeys(("train", "seed", "stage", "epoch", "split_hash")),
+    "metrics": {},
+}
 
 
 def checkpoint_uri(output: str, dataset: str, model: str, run: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+Output = Tensor | list[Tensor] | tuple[Tensor, ...]
 TOLERANCE = 1e-4  # of the largest value of a folded network's output: float32 rounding, some fifty layers deep
 
 
@@ -25,8 +26,7 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> int:
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in evaluation mode only: in training its statistics change")
-    pairs = _pairs(network, example)
-    before = network(example)
+    pairs, before = _pairs(network, example)
     for convolution, norm in pairs:
         _fold(convolution, norm)
     after = network(example)
@@ -36,8 +36,8 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> int:
     return len(pairs)
 
 
-def _pairs(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution that runs once, with the BatchNorm that takes its output."""
+def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Conv2d, nn.BatchNorm2d]], Output]:
+    """Each convolution that runs once, with the BatchNorm that takes its output; and the network's own output."""
     made: dict[int, nn.Conv2d] = {}
     found: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
     runs: dict[nn.Module, int] = {}
@@ -62,11 +62,11 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.Batc
         elif isinstance(module, nn.BatchNorm2d):
             handles.append(module.register_forward_pre_hook(before_norm))
     try:
-        network(example)
+        output: Output = network(example)
     finally:
         for handle in handles:
             handle.remove()
-    return [pair for pair in found if runs[pair[0]] == runs[pair[1]] == 1]
+    return [pair for pair in found if runs[pair[0]] == runs[pair[1]] == 1], output
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -104,5 +104,5 @@ def _rest_of(norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _tensors(output: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+def _tensors(output: Output) -> list[Tensor]:
     return [output] if isinstance(output, Tensor) else list(output)

@@ -108,7 +108,7 @@ def explanation_tables(
     tables = {
         **zeroing_tables(output, run, images, models, rule, resampling, mapper),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
-        "faithfulness": faithfulness(run, images, orders, along, scanned, 0, rule, resampling),
+        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }
     return _told(tables, run, models)
@@ -199,20 +199,18 @@ def stored_score_tables(
         )
         for row in made.dataset_importance.to_pylist()
     }
-    per_image = curves.image_curves(grid, importance, images.halves)
-    wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
     orders = _orders(by_rule, measures, explained)
     along = order_curves(grid, [one for _, one in orders])
-    scanned = scan_all(images, grid, [*per_image, *along], [*wanted, 0], mapper)
+    per_image = along[: 2 * len(by_rule)]  # the rules come first, each from either end
+    wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
+    scanned = scan_all(images, grid, along, [*wanted, 0], mapper)
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
     return {
         "sufficiency": curve_table,
         "sufficient_fraction": fractions,
-        "faithfulness": faithfulness(
-            run, images, orders, along, scanned, len(per_image) * grid.blocks, rule, resampling
-        ),
+        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
         "shapley_estimates": shapley_estimates(run, images, resampling, importance["shapley"], mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
@@ -225,7 +223,7 @@ def stored_score_tables(
 def _orders(
     by_rule: Sequence[agreement.Weights], measures: Sequence[Measured], explained: Sequence[Explained]
 ) -> list[tuple[str, agreement.Weights]]:
-    """Everything that orders the blocks of an image, with its kind."""
+    """Everything that orders the blocks of an image, with its kind; the rules first."""
     found = [("rule", one) for one in by_rule]
     found += [("measure", agreement.measure_weights(one)) for one in measures]
     return found + [("explanation", agreement.measure_weights(one)) for one in explained]

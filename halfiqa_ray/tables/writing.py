@@ -107,6 +107,15 @@ def why_blank(rows: Rows) -> str:
     return next((row["note"] for row in rows if row.get("note")), NOTHING_FOR_IT)
 
 
+def one_table(columns: pa.Schema, title: str, legend: Sequence[str], table: Callable[[Rows, str], Cells]) -> Page:
+    """The page of a table that says all in one table a scope; ``table`` makes it of rows and a title."""
+
+    def brief(rows: Rows) -> list[Part]:
+        return [table(some, scope) for scope, some in main_scopes(rows).items()]
+
+    return Page(columns, title, legend, lambda rows: [table(rows, "")], brief)
+
+
 def by_scope(rows: Rows) -> dict[str, Rows]:
     """The rows of every scope, in the order of the table."""
     return {scope: list(group) for scope, group in groupby(rows, key=lambda row: row["scope"])}

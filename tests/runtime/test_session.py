@@ -23,11 +23,24 @@ def test_a_running_session_is_used_and_left_running(cluster, data_ctx):
     assert ray.data.DataContext.get_current() is data_ctx
 
 
+def session_of(script, home, seconds, before=(), **variables):
+    """Run a script in a Python of its own, in an environment without Ray's variables; it must end well."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [*before, sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=environment | {"HOME": str(home), **variables},
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
 SCRIPT = """
 import json, os
 from tests.runtime.listening import listening
-import pytest
-
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import ray_session
 import ray
@@ -47,8 +60,6 @@ print(json.dumps(found | {"left_running": ray.is_initialized()}))
 
 DASHBOARD = """
 import json, os, urllib.error, urllib.request
-import pytest
-
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import DASHBOARD_ADDRESS, ray_session
 from halfiqa_ray.training.tune import check_dashboard
@@ -66,16 +77,7 @@ print(json.dumps({"address": address, "code": code, "left": DASHBOARD_ADDRESS in
 
 def test_a_dashboard_is_private_and_found_beside_another_ray(cluster, tmp_path):
     """Ray Train's cleaner looks for the State API by itself; with two Rays on a machine it must be told where."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ran = subprocess.run(
-        [sys.executable, "-c", DASHBOARD],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=environment | {"HOME": str(tmp_path)},
-        cwd=Path(__file__).parents[2],
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = session_of(DASHBOARD, tmp_path, 200)
     found = json.loads(ran.stdout)
     assert found["address"].startswith("http://127.0.0.1:")
     assert (found["code"], found["left"]) == (401, False)
@@ -83,16 +85,7 @@ def test_a_dashboard_is_private_and_found_beside_another_ray(cluster, tmp_path):
 
 def test_a_private_session_is_private_and_quiet(tmp_path):
     """Also where RAY_ADDRESS is set to nothing, as compose files and CI do: no cluster to join, and no open port."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment | {"HOME": str(tmp_path), "RAY_ADDRESS": ""},
-        cwd=Path(__file__).parents[2],
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = session_of(SCRIPT, tmp_path, 240, RAY_ADDRESS="")
     assert len(ran.stdout.splitlines()) == 1
     assert ran.stderr == ""
     found = json.loads(ran.stdout)
@@ -107,8 +100,6 @@ def test_a_private_session_is_private_and_quiet(tmp_path):
 
 STORE = """
 import shutil
-import pytest
-
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime.session import ray_session
 import numpy, ray
@@ -126,16 +117,7 @@ def test_a_small_shm_is_no_end(shm, store, tmp_path):
     mounted = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size={shm}m tmpfs /dev/shm && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*mounted, "true"], capture_output=True).returncode:
         pytest.skip("no right to mount a small /dev/shm here")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ran = subprocess.run(
-        [*mounted, sys.executable, "-c", STORE],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=environment | {"HOME": str(tmp_path)},
-        cwd=Path(__file__).parents[2],
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = session_of(STORE, tmp_path, 200, before=mounted)
     (seen, given), (kept,) = ([int(number) for number in line.split()] for line in ran.stdout.splitlines())
     assert (seen, kept) == (shm, 60)
     if store:

@@ -16,7 +16,7 @@ from torch import nn
 
 from halfiqa_ray.config import ModelSettings
 from halfiqa_ray.models.build import model_names
-from halfiqa_ray.models.checkpoints import CheckpointError, CheckpointRecord, package_versions
+from halfiqa_ray.models.checkpoints import NOT_TRAINED, CheckpointError, CheckpointRecord, package_versions
 from halfiqa_ray.models.outside.checking import check
 from halfiqa_ray.models.outside.making import make
 from halfiqa_ray.models.outside.model import Outside
@@ -57,14 +57,9 @@ def load_outside(
         model=settings.model_copy(update={"name": outside.name, "output": "score"}),
         preprocessing=model.preprocessing,
         run=NAME,
-        train=None,
-        seed=None,
-        stage=None,
-        epoch=None,
-        split_hash=None,
-        metrics={},
-        versions=package_versions(),
         weights_sha256=sha256,
+        **NOT_TRAINED,
+        versions=package_versions(),
     )
     return model, record
 

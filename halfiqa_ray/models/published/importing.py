@@ -9,7 +9,14 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import PublishedSettings, Settings
 from halfiqa_ray.models.base import MosScale, QualityModel
 from halfiqa_ray.models.build import build_model
-from halfiqa_ray.models.checkpoints import CheckpointRecord, Source, checkpoint_uri, package_versions, save_checkpoint
+from halfiqa_ray.models.checkpoints import (
+    NOT_TRAINED,
+    CheckpointRecord,
+    Source,
+    checkpoint_uri,
+    package_versions,
+    save_checkpoint,
+)
 from halfiqa_ray.models.published import aihiqnet_keras, dbcnn, koncept512, triq_keras
 from halfiqa_ray.models.published.layout import Layout, Match, PublishedError, fill
 
@@ -47,12 +54,7 @@ def read_published(settings: PublishedSettings) -> tuple[QualityModel, Checkpoin
         model=described,
         preprocessing=model.preprocessing,
         run=settings.run,
-        train=None,
-        seed=None,
-        stage=None,
-        epoch=None,
-        split_hash=None,
-        metrics={},
+        **NOT_TRAINED,
         versions=package_versions(),
         source=Source(
             file=settings.file,

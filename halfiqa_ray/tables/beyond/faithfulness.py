@@ -47,18 +47,17 @@ def faithfulness(
     orders: Sequence[tuple[str, Weights]],
     curves: Sequence[Curve],
     scanned: Scanned,
-    picked_from: int,
     rule: str,
     resampling: Resampling,
 ) -> pa.Table:
     """Columns of ``schema.FAITHFULNESS``.
 
     ``orders`` are kinds (rule, measure, explanation) and block weights, ``curves`` their `order_curves`, whose scores
-    stand in ``scanned.picked_NC`` from column ``picked_from`` on. ``scanned.fixed`` holds subset 0.
+    stand in ``scanned.picked_NC``. ``scanned.fixed`` holds subset 0.
     """
     full_N, nothing_N, blocks = images.score_N, scanned.fixed[0], run.grid.blocks
     random_N = area(scanned.change_NR)
-    values, taken = {}, picked_from
+    values, taken = {}, 0
     for curve in curves:
         values[curve.name, curve.order] = scanned.picked_NC[:, taken : taken + blocks]
         taken += blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halfiqa_ray import schema
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
+from halfiqa_ray.tables.writing import Cells, Rows, interval_cell, number, one_table
 
 LEGEND = (
     "Absolute change of the score from that of the whole image as blocks are masked in the transformer, most important "
@@ -13,7 +13,7 @@ LEGEND = (
 )
 
 
-def _table(rows: Rows, title: str = "") -> Cells:
+def _table(rows: Rows, title: str) -> Cells:
     header = ["order by", "deletion", "insertion", "gap", "deletion - random", "random - insertion", "better", "n"]
     body = [
         [
@@ -29,14 +29,9 @@ def _table(rows: Rows, title: str = "") -> Cells:
     return Cells(header, body, title)
 
 
-def _brief(rows: Rows) -> list[Part]:
-    return [_table(some, scope) for scope, some in main_scopes(rows).items()]
-
-
-PAGE = Page(
+PAGE = one_table(
     schema.FAITHFULNESS,
     "Faithfulness: deletion and insertion of blocks, most important first",
     LEGEND,
-    lambda rows: [_table(rows)],
-    _brief,
+    _table,
 )

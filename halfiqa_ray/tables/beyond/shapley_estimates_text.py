@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halfiqa_ray import schema
-from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, interval_cell, main_scopes, number
+from halfiqa_ray.tables.writing import Cells, Rows, interval_cell, number, one_table
 
 LEGEND = (
     "Shapley values estimated from a few of the stored subset scores, against the exact ones from all of them: mean "
@@ -13,7 +13,7 @@ LEGEND = (
 )
 
 
-def _table(rows: Rows, title: str = "") -> Cells:
+def _table(rows: Rows, title: str) -> Cells:
     header = ["estimator", "evaluations", "error", "of a mean value", "rank correlation", "half found", "n"]
     body = [
         [
@@ -25,14 +25,9 @@ def _table(rows: Rows, title: str = "") -> Cells:
     return Cells(header, body, title)
 
 
-def _brief(rows: Rows) -> list[Part]:
-    return [_table(some, scope) for scope, some in main_scopes(rows).items()]
-
-
-PAGE = Page(
+PAGE = one_table(
     schema.SHAPLEY_ESTIMATES,
     "Estimated Shapley values against the exact ones",
     LEGEND,
-    lambda rows: [_table(rows)],
-    _brief,
+    _table,
 )
