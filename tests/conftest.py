@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+from pathlib import Path
 
 # Before anything imports Ray: no token file, and nothing but loopback.
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -26,6 +27,20 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402
+
+
+WITH_RAY = {"cluster", "integration", "pipelines", "runtime", "training"}
+"""Folders whose tests start Ray, or share one that runs."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With ``-n 2`` one process takes all tests with Ray, so that one Ray runs, and the other takes files as wholes."""
+    here = Path(__file__).parent
+    for item in items:
+        file = item.path.relative_to(here)
+        ray = file.parts[0] in WITH_RAY or "cluster" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(file)))
 
 
 @pytest.fixture(scope="session")
