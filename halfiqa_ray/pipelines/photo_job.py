@@ -26,6 +26,7 @@ from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
+from halfiqa_ray.stages.zeroing import ZERO
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ class PhotoJob:
         zero, explain = self.zero, self.explain
         if after and zero:
             images = self._zeroed_images & frozenset(rule_halves(self.plan.folder, ()))  # not those that failed
-            return work(self.rows, Wanted(zeroed=self._folders, zeroed_images=images, given=self._given))
+            return work(
+                self.rows, Wanted(zeroed=self._folders, zeroed_images=images, given=self._given, fills=zero.fills)
+            )
         return work(
             self.rows,
             Wanted(
@@ -126,6 +129,7 @@ class PhotoJob:
                 rankings=zero.rankings if zero else (),
                 given=zero.single_blocks if zero else {},
                 own=zero.own if zero else {},
+                fills=zero.fills if zero else (),
                 explainers=explain.explainers if explain else (),
                 methods=explain.methods if explain else (),
                 explained_images=explain.image_ids if explain else frozenset(),
@@ -230,7 +234,7 @@ class PhotoJob:
     def _compact(self, check_locks: Callable[[], None]) -> None:
         check_locks()
         for output in self._outputs(self.ranks, explains=True):
-            compact(output.folder, key=output.key)
+            compact(output.folder, key=output.key, brought=output.brought)
 
     def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
         """Print and note what is going to be done, before it starts."""
@@ -257,13 +261,17 @@ class PhotoJob:
                 f"  zeroing: {photos} photos, {len(names)} models ({', '.join(names)}), {len(zero.rankings)} rankings "
                 f"({', '.join(zero.rankings)})" + (f", then {', '.join(zero.after)}" if zero.after else "")
             )
+            if zero.fills != (ZERO,):
+                several = f"{len(zero.fills)} fills ({', '.join(zero.fills)})" if zero.fills[1:] else zero.fills[0]
+                lines.append(f"    filled by {several}, each in passes of its own")
             lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]
             lines += [f"    {note}" for note in zero.notes]
             planned |= {
                 "zeroed_photos": photos,
                 "models": len(names),
                 "rankings": len(zero.rankings) + len(zero.after),
-                "second_pass_forward_passes": photos * len(names) * 2 * len(zero.after),
+                "fills": len(zero.fills),
+                "second_pass_forward_passes": photos * len(names) * 2 * len(zero.after) * len(zero.fills),
             }
         if self.ranks or zero or explain:
             later = planned.get("second_pass_forward_passes")
@@ -274,7 +282,7 @@ class PhotoJob:
         print("\n".join(lines), flush=True)
         self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
         if zero:
-            self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after])
+            self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after], fills=[*zero.fills])
 
 
 _VERB = {"rank": "score", "measure": "measure", "zero": "zero", "explain": "explain"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from halfiqa_ray.schema.file_metadata import metadata, with_metadata
+
 # Rules that give every image a half of its own. `image_plcc` is a data-set-wide rule and has no column here.
 IMAGE_RULES = ("level_plcc", "score_change", "shapley", "banzhaf")
 
@@ -104,6 +106,8 @@ def measures(blocks: int) -> pa.Schema:
     )
 
 
+# Rows of ``zeroed/`` of version 1 have no column ``fill``: all of them are by ``zero``.
+ZEROED_VERSION = 2
 ZEROED = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -115,9 +119,27 @@ ZEROED = pa.schema(
         pa.field("ranking", pa.string()),
         pa.field("zeroed_half", pa.string(), nullable=False),  # none, important, trivial
         pa.field("zeroed_blocks", pa.uint16(), nullable=False),  # bit set = zeroed
+        # What the pixels of these blocks are set to: zero (the paper's), photo_mean, blur, inpaint, black; none for the
+        # photo as it is.
+        pa.field("fill", pa.string(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),  # native MOS units
     ]
 )
+# As an expression of SQL: the column ``fill`` of rows of version 1.
+OLDER_FILL = "CASE WHEN zeroed_half = 'none' THEN 'none' ELSE 'zero' END"
+
+
+def with_fill(rows: pa.Table) -> pa.Table:
+    """Rows of ``zeroed/`` of any version as those of ``ZEROED_VERSION``, as far as columns are there.
+
+    What gets a column ``fill`` must have ``zeroed_half``.
+    """
+    if "fill" in rows.column_names:
+        return rows
+    rows = rows.cast(with_metadata(rows.schema, metadata(rows.schema) | {"schema_version": ZEROED_VERSION}))
+    fill = ["none" if half == "none" else "zero" for half in rows["zeroed_half"].to_pylist()]
+    place = next((place for place, name in enumerate(rows.column_names) if name == "score"), rows.num_columns)
+    return rows.add_column(place, ZEROED.field("fill"), pa.array(fill, pa.string()))
 
 
 def explain(blocks: int) -> pa.Schema:

@@ -144,6 +144,7 @@ TABLE1 = pa.schema(
         pa.field("model_run", pa.string()),  # of the zeroed rows; null where there are none
         pa.field("kind", pa.string(), nullable=False),  # rule, measure, control: what picked the halves
         pa.field("ranking", pa.string(), nullable=False),  # its name, as in the zeroed rows
+        pa.field("fill", pa.string(), nullable=False),  # what the pixels of the half were set to: zero (the paper) ...
         pa.field("default_rule", pa.bool_(), nullable=False),
         pa.field("n", pa.int64(), nullable=False),  # images behind the row
         pa.field("n_mos", pa.int64(), nullable=False),
@@ -179,6 +180,7 @@ TABLE1_CONTROLS = pa.schema(
         pa.field("model", pa.string(), nullable=False),
         pa.field("ranking", pa.string(), nullable=False),
         pa.field("control", pa.string(), nullable=False),
+        pa.field("fill", pa.string(), nullable=False),
         pa.field("n", pa.int64(), nullable=False),  # images that both rows have
         *_with_interval("important"),
         *_with_interval("important_mos"),

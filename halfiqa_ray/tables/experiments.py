@@ -35,6 +35,7 @@ from halfiqa_ray.tables.stored.derived import (
     Measured,
     Zeroed,
     read_explanations,
+    read_fills,
     read_measures,
     read_zeroed,
     why_not_zeroed,
@@ -167,9 +168,13 @@ def zeroing_tables(
     correlated = correlate_zeroed(images, models, resampling, mapper)
     there = {paper.paper_model(model.model) for model in models}
     missing = {name: why_not_zeroed(output, run, name) for name in paper.MODELS if name not in there}
+    filled = [
+        (others, correlate_zeroed(images, others, resampling, mapper))
+        for others in (without_explanations(some) for some in read_fills(output, run, images, models).values())
+    ]
     return {
-        "table1": table1(run, models, correlated, rule, resampling, missing),
-        "table1_controls": table1_controls(run, models, correlated),
+        "table1": table1(run, models, correlated, rule, resampling, missing, filled),
+        "table1_controls": table1_controls(run, models, correlated, filled),
         "averaged_measure": averaged_measure(run, models, correlated),
     }
 

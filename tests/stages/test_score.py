@@ -22,7 +22,7 @@ RANKINGS = [None, "level_plcc", "shapley", "saliency", "control_random", "contro
 
 def todo(rows, rank, measure, zero, known=()):
     """Manifest rows with their work; ``rank`` ... are one value for each row."""
-    work = [[{"model": m, "ranking": r} for m in (0, 1) for r in asked] for asked in zero]
+    work = [[{"model": m, "ranking": r, "fill": "zero"} for m in (0, 1) for r in asked] for asked in zero]
     rows = rows.append_column("rank", pa.array(rank)).append_column("measure", pa.array(measure))
     rows = rows.append_column("zero", pa.array(work, WORK))
     halves = [[{"ranking": r, "half": h} for r, h in known] or None] * rows.num_rows

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from halfiqa_ray.config import GridSettings
+from halfiqa_ray.masking.fills import fill_blocks
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.build import build_model
@@ -47,8 +48,8 @@ def checkpoints(tmp_path_factory):
     return write_checkpoint(root / "triq"), write_koncept(root / "koncept")
 
 
-def asked(rows, rankings, models=(0, 1)):
-    work = [{"model": m, "ranking": r} for m in models for r in rankings]
+def asked(rows, rankings, models=(0, 1), fills=("zero",)):
+    work = [{"model": m, "ranking": r, "fill": f} for m in models for r in rankings for f in (fills if r else ["none"])]
     return rows.append_column("zero", pa.array([work] * rows.num_rows, WORK))
 
 
@@ -109,7 +110,7 @@ def test_a_row_does_not_depend_on_its_neighbours(checkpoints, tmp_path):
 
 def test_only_what_is_asked_for(checkpoints, tmp_path):
     rows = write_photos(tmp_path, 2)
-    work = pa.array([[{"model": 1, "ranking": "b"}], []], WORK)
+    work = pa.array([[{"model": 1, "ranking": "b", "fill": "zero"}], []], WORK)
     found = ScoreZeroed(checkpoints, GRID, threads=1)(DECODE(rows.append_column("zero", work)), [HALVES] * 2)
     assert [(row["model"], row["zeroed_half"]) for row in found[0].rows] == [(1, "important"), (1, "trivial")]
     assert found[1].rows == []
@@ -149,3 +150,44 @@ def test_each_single_block(checkpoints, tmp_path):
     assert {row["zeroed_half"] for row in found.rows[1:]} == {"important"}
     assert variants(rows["zero"][0].as_py(), 6) == 7
     assert variants([{"ranking": "a"}, {"ranking": None}], 6) == 3
+
+
+def test_filled_scores_are_those_of_photos_filled_by_hand(checkpoints, tmp_path):
+    """Every fill in one call, over full and padded batches; the rows of zero are those of a run of zero alone."""
+    fills = ("zero", "photo_mean", "blur", "inpaint", "black")
+    rows = asked(write_photos(tmp_path, 3), [None, "a", "b"], fills=fills)
+    for batch_size in (1, 4):
+        stage = ScoreZeroed(checkpoints, GRID, threads=1, batch_size=batch_size)
+        found = stage(DECODE(rows), [HALVES] * 3)
+        alone = stage(DECODE(asked(write_photos(tmp_path, 3), [None, "a", "b"])), [HALVES] * 3)
+        for each, zero in zip(found, alone, strict=True):
+            assert [row for row in each.rows if row["fill"] in ("zero", "none")] == zero.rows
+        for model, (height, width) in zip(stage.models, ((64, 96), (80, 64)), strict=True):
+            number = stage.models.index(model)
+            for i, pixels in pixels_of(DECODE(rows), (height, width)):
+                photo = torch.from_numpy(pixels.copy()).float() / 255
+                for row in found[i].rows:
+                    if row["model"] == number and row["fill"] not in ("zero", "none"):
+                        filled = fill_blocks(photo, row["zeroed_blocks"], Grid(2, 3), row["fill"])
+                        with torch.inference_mode():
+                            expected = model((filled[None].permute(0, 3, 1, 2) - mean_of(model)) / std_of(model))
+                        assert row["score"] == pytest.approx(expected.score_N.item(), abs=1e-5)
+        scores = {(r["fill"], r["ranking"], r["zeroed_half"]): r["score"] for r in found[0].rows if r["model"] == 0}
+        assert len(scores) == 1 + 5 * 4
+        assert len({score for (_, ranking, half), score in scores.items() if (ranking, half) == ("a", "trivial")}) == 5
+
+
+def mean_of(model):
+    return torch.tensor(model.preprocessing.mean)[:, None, None]
+
+
+def std_of(model):
+    return torch.tensor(model.preprocessing.std)[:, None, None]
+
+
+def test_filled_rows_do_not_depend_on_their_neighbours(checkpoints, tmp_path):
+    rows = asked(write_photos(tmp_path, 3), [None, "a"], fills=("blur", "zero"))
+    stage = ScoreZeroed(checkpoints, GRID, batch_size=4, threads=1)
+    together = stage(DECODE(rows), [HALVES] * 3)
+    assert together == [stage(DECODE(rows.slice(i, 1)), [HALVES])[0] for i in range(3)]
+    assert variants(rows["zero"][0].as_py(), 6) == 2 * (1 + 2 * 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_args
 
@@ -14,6 +14,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import Rule, fingerprint
 from halfiqa_ray.data.manifest import sample
 from halfiqa_ray.masking.controls import other_images
+from halfiqa_ray.masking.fills import check_installed
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
 from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
 from halfiqa_ray.pipelines.plans.measures import MeasurePlan
@@ -22,7 +23,7 @@ from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.work import rule_halves
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, Halves
+from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, ZERO, Halves
 from halfiqa_ray.tables.stored.reading import find_run, read_images
 from halfiqa_ray.tables.stored.scan import scan
 
@@ -47,6 +48,7 @@ class ZeroPlan:
     notes: tuple[str, ...]  # for the user: what was left out and why
     single_blocks: Mapping[str, Halves]  # images whose single blocks are zeroed, as halves that are not looked at
     own: Mapping[str, int] = field(default_factory=dict)
+    fills: tuple[str, ...] = (ZERO,)
 
     @property
     def key(self) -> str:
@@ -100,13 +102,24 @@ class ZeroPlan:
 
 
 def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePlan | None) -> ZeroPlan:
-    """The run of the settings. Raises ValueError for rankings or splits that do not exist."""
+    """The run of the settings.
+
+    Raises ValueError for rankings or splits that do not exist, and for a fill that needs what is not installed.
+    """
     settings = plan.settings
+    if "inpaint" in settings.zero.fill:
+        check_installed()
     images = of_chosen_splits(plan, settings.zero.splits, "zero.splits")
+    if settings.zero.images is not None:
+        within = set(plan.rows["image_id"].to_pylist())
+        there = [image_id for image_id in images["image_id"].to_pylist() if image_id in within]
+        drawn = set(sample(there, settings.zero.images, settings.seed, "zeroed"))
+        images = images.filter(pa.array([i in drawn for i in images["image_id"].to_pylist()], pa.bool_()))
     count = settings.zero.single_block_images
     singles = sample(images["image_id"].to_pylist(), count, settings.seed, "single blocks")
     single_blocks = {SINGLE_BLOCK: dict.fromkeys(singles, 0)} if singles else {}
-    return plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
+    found = plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
+    return replace(found, fills=settings.zero.fill)
 
 
 def plan_rankings(
@@ -117,7 +130,7 @@ def plan_rankings(
     asked: Sequence[str],
     single_blocks: Mapping[str, Halves],
 ) -> ZeroPlan:
-    """A run over some images and the rankings that are ``asked``, by default those of ``zero.rankings``."""
+    """A run over some images and the rankings that are ``asked``, by default those of ``zero.rankings``, all zeroed."""
     rankings, notes = _rankings(plan, measure, asked)
     now = tuple(r for r in rankings if r not in AFTER_ALL)
     after = tuple(r for r in AFTER_ALL if r in rankings)
