@@ -74,8 +74,8 @@ def mean_colour(photo_HWC: Tensor) -> Tensor:
 def blurred(photo_HWC: Tensor, sigma: float | None = None) -> Tensor:
     """The photo under a Gaussian: (H, W, C) in [0, 1].
 
-    ``sigma`` is in pixels, by default ``SIGMA`` of the shorter side. The kernel is cut off at ``TRUNCATE`` sigma; beyond
-    its edge the photo is mirrored, edge pixels twice (as ``scipy.ndimage.gaussian_filter`` does by default).
+    ``sigma`` is in pixels, by default ``SIGMA`` of the shorter side. The kernel ends at ``TRUNCATE`` sigma; beyond its
+    edges the photo is mirrored, the outermost pixels too (as ``scipy.ndimage.gaussian_filter`` does by default).
     """
     height, width = photo_HWC.shape[:2]
     if sigma is None:

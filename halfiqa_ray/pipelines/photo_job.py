@@ -282,7 +282,8 @@ class PhotoJob:
         print("\n".join(lines), flush=True)
         self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
         if zero:
-            self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after], fills=[*zero.fills])
+            rankings = [*zero.rankings, *zero.after]
+            self.record.note(models=[m.uri for m in zero.models], rankings=rankings, fills=[*zero.fills])
 
 
 _VERB = {"rank": "score", "measure": "measure", "zero": "zero", "explain": "explain"}

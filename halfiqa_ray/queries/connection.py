@@ -130,10 +130,11 @@ def _select(connection: DuckDBPyConnection, output: str, source: Source, run: Ru
     where = ""
     if len(run.files) > 1:
         # As other readers do: of a row that stands in two files, as after an interrupted compaction, the first counts.
+        key = ", ".join(older.get(name, name) for name in source.key)
         (doubled,) = connection.execute(
             "INSERT INTO internal.doubled SELECT filename, file_row_number FROM ("
             "SELECT filename, file_row_number, row_number() OVER "
-            f"(PARTITION BY {', '.join(older.get(name, name) for name in source.key)} ORDER BY filename, file_row_number) AS copy FROM {rows}) "
+            f"(PARTITION BY {key} ORDER BY filename, file_row_number) AS copy FROM {rows}) "
             "WHERE copy > 1"
         ).fetchall()[0]
         where = " WHERE (filename, file_row_number) NOT IN (FROM internal.doubled)" if doubled else ""

@@ -339,6 +339,28 @@ FAITHFULNESS = pa.schema(
 )
 
 
+# The ranking model's scores with the pixels of a half filled against those with it masked; parts of the MOS scale.
+FILLS_TABLE = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("model", pa.string()),
+        pa.field("kind", pa.string(), nullable=False),  # rule, measure, control
+        pa.field("ranking", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("taken_away", pa.string(), nullable=False),  # the half: important, trivial
+        pa.field("fill", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images that have the half with every fill of it
+        *_RESAMPLED,
+        *_with_interval("plcc"),  # of the filled with the masked score
+        *_with_interval("difference"),  # mean absolute difference of the two
+        *_with_interval("shift"),  # mean of filled less masked
+        *_with_interval("masked_change"),  # mean absolute change from the whole photo's score
+        *_with_interval("filled_change"),
+        *_LAST,
+    ]
+)
+
+
 # Shapley values from a few evaluations against the exact ones.
 SHAPLEY_ESTIMATES = pa.schema(
     [

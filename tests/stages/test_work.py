@@ -169,7 +169,7 @@ def test_rows_of_a_half_that_changed_are_discarded(folders):
 
 
 def test_of_another_fill_only_what_is_missing_is_asked(folders):
-    """a has all of zero, in a file of before there were fills; b too, and one ranking blurred; single blocks are zeroed."""
+    """a has all of zero, in a file of before there were fills; b too, and one ranking blurred."""
     write_zeroed(folders["m0"], {"a": {None: 0, "level_plcc": 7, "saliency": 13}})
     older = storage.read_table(f"{folders['m0']}/data-1.parquet").drop_columns(["fill"])
     storage.write_table(f"{folders['m0']}/data-1.parquet", older)

@@ -60,6 +60,7 @@ class Zeroed:
     important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
     trained_on: str | None = None  # the data set that the model learned from
     fill: str = ZERO  # of the halves
+    weights: str | None = None  # SHA-256 of the checkpoint's
 
 
 def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured], str]:
@@ -129,7 +130,7 @@ def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) 
 
 
 def read_zeroed_rows(file: str, columns: Sequence[str]) -> pa.Table:
-    """Columns of a file of ``zeroed/``, in this order; one of before there were fills has those of `schema.with_fill`."""
+    """Columns of a file of ``zeroed/``, in this order; an older one gets its fill from `schema.with_fill`."""
     there = storage.read_schema(file).names
     wanted = [*columns, *(["zeroed_half"] if "fill" not in there and "zeroed_half" not in columns else [])]
     rows = storage.read_table(file, [name for name in wanted if name in there])
@@ -189,7 +190,19 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
     about = schema.metadata(storage.read_schema(files[0]))
     change_NK = np.abs(single_NK - none_N[:, None])
     synthetic, trained_on = bool(about.get("synthetic")), about.get("trained_on")
-    return Zeroed(model, key, none_N, halves, change_NK, synthetic, note, important, trained_on, fill)
+    return Zeroed(
+        model,
+        key,
+        none_N,
+        halves,
+        change_NK,
+        synthetic,
+        note,
+        important,
+        trained_on,
+        fill,
+        about.get("checkpoint_sha256"),
+    )
 
 
 def _measured(files: list[str], kind: str, run: Run, images: Images, job: str) -> list[Measured]:
