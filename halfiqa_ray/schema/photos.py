@@ -119,10 +119,10 @@ ZEROED = pa.schema(
         pa.field("ranking", pa.string()),
         pa.field("zeroed_half", pa.string(), nullable=False),  # none, important, trivial
         pa.field("zeroed_blocks", pa.uint16(), nullable=False),  # bit set = zeroed
+        pa.field("score", pa.float32(), nullable=False),  # native MOS units
         # What the pixels of these blocks are set to: zero (the paper's), photo_mean, blur, inpaint, black; none for the
         # photo as it is.
         pa.field("fill", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),  # native MOS units
     ]
 )
 # As an expression of SQL: the column ``fill`` of rows of version 1.
@@ -138,8 +138,7 @@ def with_fill(rows: pa.Table) -> pa.Table:
         return rows
     rows = rows.cast(with_metadata(rows.schema, metadata(rows.schema) | {"schema_version": ZEROED_VERSION}))
     fill = ["none" if half == "none" else "zero" for half in rows["zeroed_half"].to_pylist()]
-    place = next((place for place, name in enumerate(rows.column_names) if name == "score"), rows.num_columns)
-    return rows.add_column(place, ZEROED.field("fill"), pa.array(fill, pa.string()))
+    return rows.append_column(ZEROED.field("fill"), pa.array(fill, pa.string()))
 
 
 def explain(blocks: int) -> pa.Schema:

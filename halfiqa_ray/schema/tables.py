@@ -334,6 +334,28 @@ FAITHFULNESS = pa.schema(
         *_with_interval("deletion_less_random"),  # paired, image by image
         *_with_interval("random_less_insertion"),
         *_with_interval("better"),  # share of images with a gap above 0
+        *_with_interval("comprehensiveness"),  # absolute change with the important half deleted, MOS units
+        *_with_interval("sufficiency"),  # with nothing but the important half
+        *_with_interval("comprehensiveness_bins"),  # mean over the first 1, 5, 10, 20 and 50% of the blocks
+        *_with_interval("sufficiency_bins"),
+        *_LAST,
+    ]
+)
+
+
+# The mean curves behind the areas: a row an order and number of blocks.
+FAITHFULNESS_CURVES = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("blocks", pa.int32(), nullable=False),  # deleted, or inserted: 0 .. all
+        pa.field("fraction", pa.float64(), nullable=False),  # of the blocks
+        pa.field("n", pa.int64(), nullable=False),
+        *_RESAMPLED,
+        *_with_interval("deletion"),  # mean absolute change of the score, MOS units
+        *_with_interval("insertion"),
         *_LAST,
     ]
 )

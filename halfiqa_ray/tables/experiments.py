@@ -24,7 +24,7 @@ from halfiqa_ray.tables.beyond import (
     sufficiency_text,
 )
 from halfiqa_ray.tables.beyond.explanations import explanations
-from halfiqa_ray.tables.beyond.faithfulness import faithfulness, order_curves
+from halfiqa_ray.tables.beyond.faithfulness import changes, faithfulness, faithfulness_curves, order_curves
 from halfiqa_ray.tables.beyond.fills import filled_halves, fills, masked_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
 from halfiqa_ray.tables.beyond.positions import positions
@@ -62,6 +62,7 @@ PAGES = {
     "sufficient_fraction": sufficiency_text.FRACTION,
     "fills": fills_text.PAGE,
     "faithfulness": faithfulness_text.PAGE,
+    "faithfulness_curves": faithfulness_text.CURVES,
     "shapley_estimates": shapley_estimates_text.PAGE,
     "agreement": blocks_text.AGREEMENT,
     "positions": blocks_text.POSITIONS,
@@ -110,13 +111,14 @@ def explanation_tables(
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     orders = _orders(by_rule, measures, explained)
     along = order_curves(run.grid, [one for _, one in orders])
-    scanned = scan_all(images, run.grid, along, [0], mapper)
+    moved = changes(images, orders, along, scan_all(images, run.grid, along, [0], mapper))
     tables = {
         **zeroing_tables(
             output, run, images, models, rule, resampling, mapper, read_fills(output, run, images, models)
         ),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
-        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
+        "faithfulness": faithfulness(run, images, moved, rule, resampling),
+        "faithfulness_curves": faithfulness_curves(run, images, moved, rule, resampling),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }
     return _told(tables, run, models)
@@ -228,6 +230,7 @@ def stored_score_tables(
     of_halves = masked_curves(grid, halves)
     scanned = scan_all(images, grid, [*along, *of_halves], [*wanted, 0], mapper)
     masked_NC = scanned.picked_NC[:, len(along) * grid.blocks :]
+    moved = changes(images, orders, along, scanned)
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
@@ -235,7 +238,8 @@ def stored_score_tables(
         "sufficiency": curve_table,
         "sufficient_fraction": fractions,
         "fills": fills(run, images, ranker, halves, masked_NC, rule, resampling),
-        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
+        "faithfulness": faithfulness(run, images, moved, rule, resampling),
+        "faithfulness_curves": faithfulness_curves(run, images, moved, rule, resampling),
         "shapley_estimates": shapley_estimates(run, images, resampling, importance["shapley"], mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
