@@ -145,6 +145,13 @@ class ZeroSettings(Section):
         "`inpaint` (OpenCV's, from the pixels that are kept; needs the extra `inpaint`), `black`. Each takes as many "
         "passes as the first.",
     )
+    curves: bool = Field(
+        False,
+        description="Predict also along the order of the blocks by every rule and measure among the rankings, and by a "
+        "random one: most important blocks filled first, and all but those (deletion and insertion). With B blocks "
+        "2 B - 1 passes an order, fill and model (23 of 3 x 4), in the second pass; not by inpaint, which needs "
+        "something kept.",
+    )
     single_block_images: int = Field(
         0,
         ge=0,

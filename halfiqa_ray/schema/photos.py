@@ -115,9 +115,10 @@ ZEROED = pa.schema(
         pa.field("source_photo", pa.string()),
         pa.field("mos", pa.float64()),
         # What chose the half: a rule (level_plcc ...), a measure (averaged_...), or a control (control_random,
-        # control_centre, control_other); null for the photo as it is.
+        # control_centre, control_other); null for the photo as it is; order_RANKING along the order of its blocks.
         pa.field("ranking", pa.string()),
-        pa.field("zeroed_half", pa.string(), nullable=False),  # none, important, trivial
+        # none, important, trivial; along an order deletion (its first 1 .. B blocks) and insertion (all but those).
+        pa.field("zeroed_half", pa.string(), nullable=False),
         pa.field("zeroed_blocks", pa.uint16(), nullable=False),  # bit set = zeroed
         pa.field("score", pa.float32(), nullable=False),  # native MOS units
         # What the pixels of these blocks are set to: zero (the paper's), photo_mean, blur, inpaint, black; none for the
@@ -171,6 +172,9 @@ MAPS = pa.schema(
         pa.field("pixels", pa.list_(pa.uint8()), nullable=False),  # row by row from the top left
     ]
 )
+
+
+ORDER = "order_"  # how rankings of whole orders begin in ``zeroed/``
 
 
 def explained(method: str, model: str) -> str:

@@ -323,6 +323,8 @@ SUFFICIENT_FRACTION = pa.schema(
 FAITHFULNESS = pa.schema(
     [
         *_OF_RUN,
+        pa.field("model", pa.string()),  # whose score it is
+        pa.field("fill", pa.string(), nullable=False),  # masked (in the transformer), or what pixels were set to
         pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
         pa.field("name", pa.string(), nullable=False),
         pa.field("default_rule", pa.bool_(), nullable=False),
@@ -347,6 +349,8 @@ FAITHFULNESS = pa.schema(
 FAITHFULNESS_CURVES = pa.schema(
     [
         *_OF_RUN,
+        pa.field("model", pa.string()),  # whose score it is
+        pa.field("fill", pa.string(), nullable=False),  # masked (in the transformer), or what pixels were set to
         pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
         pa.field("name", pa.string(), nullable=False),
         pa.field("default_rule", pa.bool_(), nullable=False),

@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from halfiqa_ray import schema
 from halfiqa_ray.config import GridSettings
 from halfiqa_ray.masking.fills import BACKGROUNDS, background, fill_blocks
 from halfiqa_ray.masking.grid import Grid
@@ -40,6 +41,8 @@ ZEROED = pa.list_(
         ]
     )
 )
+# The orders that are known: a ranking (order_...), and its first 1 .. B blocks as bit masks.
+ORDERS = pa.list_(pa.struct([pa.field("ranking", pa.string()), pa.field("first", pa.list_(pa.uint16()))]))
 Halves = dict[str, int]  # ranking: important half, bit set = block is important
 # The ranking of rows with one block zeroed, each as an important half of one block; it needs no half.
 SINGLE_BLOCK = "single_block"
@@ -60,7 +63,9 @@ class Found:
 def variants(work: Sequence[dict[str, Any]] | None, blocks: int) -> int:
     """How many predictions some ``WORK`` of one image asks for, with equal masks counted as often as they are named."""
     count = {None: 1, SINGLE_BLOCK: blocks}
-    return sum(count.get(asked["ranking"], 2) for asked in work or ())
+    along = 2 * blocks - 1
+    rankings = [asked["ranking"] for asked in work or ()]
+    return sum(along if (r or "").startswith(schema.ORDER) else count.get(r, 2) for r in rankings)
 
 
 class ScoreZeroed:
@@ -94,15 +99,18 @@ class ScoreZeroed:
     def __call__(self, rows: pa.Table, halves: Sequence[Halves]) -> list[Found]:
         """What is found of each row of ``Decode``, of the work (``WORK``) in its column ``zero``.
 
-        ``halves`` are the important halves of each row's rankings. A ranking without one, and a score that is not
-        finite, are errors of the image; the rest is still found.
+        ``halves`` are the important halves of each row's rankings; its column ``orders`` (``ORDERS``), where there is
+        one, has the orders. A ranking without one, and a score that is not finite, are errors of the image; the rest is
+        still found.
         """
         work = [asked or [] for asked in rows["zero"].to_pylist()]
+        given = rows["orders"].to_pylist() if "orders" in rows.column_names else [None] * rows.num_rows
+        orders = [{each["ranking"]: each["first"] for each in some or ()} for some in given]
         found = [Found([]) for _ in work]
         there = set(range(rows.num_rows)) - {i for i, error in enumerate(rows["error"].to_pylist()) if error}
         for number, model in enumerate(self.models):
             asked = {i: [w for w in work[i] if w["model"] == number] for i in sorted(there)}
-            wanted = {i: self._variants(some, halves[i]) for i, some in asked.items()}
+            wanted = {i: self._variants(some, halves[i], orders[i]) for i, some in asked.items()}
             scores = self._scores(model, rows, {i: {v[2:] for v in some} for i, some in wanted.items()})
             for i, variants in wanted.items():
                 uri = rows["uri"][i].as_py()
@@ -126,7 +134,9 @@ class ScoreZeroed:
                     )
         return found
 
-    def _variants(self, work: Sequence[dict[str, Any]], halves: Halves) -> list[_Variant]:
+    def _variants(
+        self, work: Sequence[dict[str, Any]], halves: Halves, orders: Mapping[str, Sequence[int]]
+    ) -> list[_Variant]:
         """All that is to be predicted of one image."""
         variants: list[_Variant] = []
         for asked in work:
@@ -135,6 +145,10 @@ class ScoreZeroed:
                 variants.append((None, "none", NOT_FILLED, 0))
             elif ranking == SINGLE_BLOCK:
                 variants += [(ranking, "important", fill, 1 << block) for block in range(self.grid.blocks)]
+            elif ranking in orders:
+                first = orders[ranking]
+                variants += [(ranking, "deletion", fill, mask) for mask in first]
+                variants += [(ranking, "insertion", fill, self.grid.full ^ mask) for mask in first[:-1]]
             elif ranking in halves:
                 half = halves[ranking]
                 variants += [(ranking, "important", fill, half), (ranking, "trivial", fill, self.grid.full ^ half)]

@@ -24,7 +24,13 @@ from halfiqa_ray.tables.beyond import (
     sufficiency_text,
 )
 from halfiqa_ray.tables.beyond.explanations import explanations
-from halfiqa_ray.tables.beyond.faithfulness import changes, faithfulness, faithfulness_curves, order_curves
+from halfiqa_ray.tables.beyond.faithfulness import (
+    changes,
+    faithfulness,
+    faithfulness_curves,
+    filled_changes,
+    order_curves,
+)
 from halfiqa_ray.tables.beyond.fills import filled_halves, fills, masked_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
 from halfiqa_ray.tables.beyond.positions import positions
@@ -111,7 +117,9 @@ def explanation_tables(
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     orders = _orders(by_rule, measures, explained)
     along = order_curves(run.grid, [one for _, one in orders])
-    moved = changes(images, orders, along, scan_all(images, run.grid, along, [0], mapper))
+    filled = read_fills(output, run, images, models)
+    moved = changes(run, images, orders, along, scan_all(images, run.grid, along, [0], mapper))
+    moved += filled_changes([model for some in (models, *filled.values()) for model in some])
     tables = {
         **zeroing_tables(
             output, run, images, models, rule, resampling, mapper, read_fills(output, run, images, models)
@@ -230,7 +238,8 @@ def stored_score_tables(
     of_halves = masked_curves(grid, halves)
     scanned = scan_all(images, grid, [*along, *of_halves], [*wanted, 0], mapper)
     masked_NC = scanned.picked_NC[:, len(along) * grid.blocks :]
-    moved = changes(images, orders, along, scanned)
+    moved = changes(run, images, orders, along, scanned)
+    moved += filled_changes([model for some in (models, *filled.values()) for model in some])
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)

@@ -1,12 +1,14 @@
 """The zero job with another fill over Ray: from rows of before there were fills, resumed, and with a sample."""
 
+import re
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines import zero
+from halfiqa_ray.pipelines import rank, zero
 from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
 from tests.pipelines.small_data import PHOTOS, TRAIN, everything, settings_of
@@ -64,6 +66,49 @@ def test_another_fill_adds_its_rows_and_loses_none(together, tmp_path, capsys):
     with connect(str(output)) as connection:
         found = connection.sql("SELECT fill, count(*) FROM zeroed GROUP BY ALL ORDER BY ALL").fetchall()
     assert found == [("blur", TESTED * 2 * 12), ("none", TESTED * 2), ("zero", TESTED * 2 * 12)]
+
+
+def test_along_orders_with_the_passes_said_before(together, tmp_path, capsys):
+    output = tmp_path / "out"
+    shutil.copytree(together, output)
+    before = everything(output)["zeroed"]
+    curves = {"curves": True, "rankings": ["shapley", "saliency", "control_centre"], "models": ["koncept"], "images": 4}
+    capsys.readouterr()
+    assert zero.run(settings_of(output, zero=curves)) == 0
+    said = capsys.readouterr().out
+    assert "along 3 orders (shapley, saliency, control_random): 33 passes a photo and model, in the second pass" in said
+    zeroed = int(re.search(r"zeroing: (\d) photos, 1 models", said)[1])
+    assert (
+        f"second pass, along orders (shapley, saliency, control_random): {zeroed} images, at most {zeroed * 33}" in said
+    )
+    ranked = {row["image_id"]: row for rows in everything(output)["rank"].values() for row in rows}
+    for run, rows in everything(output)["zeroed"].items():
+        along = [row for row in rows if (row["ranking"] or "").startswith("order_")]
+        assert [row for row in rows if row in before[run]] == before[run]
+        assert len(along) == (33 * zeroed if "model=koncept" in run else 0)
+        for row in along:
+            if row["ranking"] == "order_shapley" and row["zeroed_half"] == "deletion":
+                size = row["zeroed_blocks"].bit_count()
+                values = np.abs(ranked[row["image_id"]]["shapley"])
+                least_of_first = min(values[b] for b in range(6) if row["zeroed_blocks"] >> b & 1)
+                rest = [values[b] for b in range(6) if not row["zeroed_blocks"] >> b & 1]
+                assert size == 6 or least_of_first >= max(rest)
+            if row["ranking"] == "order_control_random" and row["zeroed_blocks"].bit_count() == 3:
+                halves = {
+                    each["zeroed_half"]: each["zeroed_blocks"]
+                    for each in rows
+                    if (each["image_id"], each["ranking"]) == (row["image_id"], "control_random")
+                }
+                half = {"deletion": "important", "insertion": "trivial"}[row["zeroed_half"]]
+                assert row["zeroed_blocks"] == halves[half]  # a random order begins with the random half
+    after = everything(output)
+    assert zero.run(settings_of(output, zero=curves)) == 0
+    assert everything(output) == after
+    assert rank.run(settings_of(output, rank={"bootstrap": 20, "tables": True}, zero={"models": ["koncept"]})) == 0
+    table = storage.read_table(storage.join(str(output), "tables", "faithfulness.parquet")).to_pylist()
+    found = {(row["model"], row["fill"], row["name"]): row["n"] for row in table if row["scope"] == "test"}
+    assert found["koncept", "zero", "shapley"] == found["koncept", "zero", "random order"] == zeroed
+    assert found["triq", "masked", "shapley"] == TESTED
 
 
 def name_of(row):

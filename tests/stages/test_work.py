@@ -149,7 +149,7 @@ def test_nothing_left(folders):
     write_rank(folders["rank"], {i: {} for i in "abcd"})
     left = work(MANIFEST, Wanted(rank=folders["rank"], fill_rank=True))
     assert left.num_rows == 0
-    assert left.column_names[-6:] == ["rank", "measure", "mapped", "explain", "zero", "halves"]
+    assert left.column_names[-7:] == ["rank", "measure", "mapped", "explain", "zero", "halves", "orders"]
 
 
 def test_rows_of_a_half_that_changed_are_discarded(folders):
@@ -185,3 +185,21 @@ def test_of_another_fill_only_what_is_missing_is_asked(folders):
         "a": [("level_plcc", "blur"), ("saliency", "blur")],
         "b": [("saliency", "blur"), ("single_block", "zero")],
     }
+
+
+def test_orders_are_asked_of_the_images_that_have_one_until_they_are_there(folders):
+    write_zeroed(folders["m0"], {i: {None: 0} for i in "ab"})
+    orders = {"order_shapley": {"a": [1, 3, 7], "b": [4, 6, 7]}, "order_control_random": {"a": [2, 3, 7]}}
+    asked = {"zeroed": [folders["m0"]], "zeroed_images": frozenset("ab"), "orders": orders, "order_fills": ("zero",)}
+    a, b = work(MANIFEST, Wanted(**asked)).to_pylist()
+    assert {w["ranking"] for w in a["zero"]} == set(orders)
+    assert b["zero"] == [{"model": 0, "ranking": "order_shapley", "fill": "zero"}]
+    assert b["orders"] == [{"ranking": "order_shapley", "first": [4, 6, 7]}]
+    rows = [
+        {"image_id": "b", "ranking": "order_shapley", "zeroed_half": half, "zeroed_blocks": mask, "fill": "zero"}
+        | {"split": "test", "source_photo": None, "mos": None, "score": 1.0}
+        for half, masks in (("deletion", (4, 6, 7)), ("insertion", (3, 1)))
+        for mask in masks
+    ]
+    storage.write_table(f"{folders['m0']}/part-9.parquet", pa.Table.from_pylist(rows, schema.ZEROED))
+    assert [row["image_id"] for row in work(MANIFEST, Wanted(**asked)).to_pylist()] == ["a"]

@@ -12,7 +12,7 @@ from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
 from halfiqa_ray.stages.decode import Decode, pixels_of
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, WORK, ScoreZeroed, variants
+from halfiqa_ray.stages.zeroing import ORDERS, SINGLE_BLOCK, WORK, ScoreZeroed, variants
 from tests.models.small import KONIQ, model_settings, train_settings
 from tests.stages.test_subsets import write_checkpoint, write_photos
 
@@ -191,3 +191,41 @@ def test_filled_rows_do_not_depend_on_their_neighbours(checkpoints, tmp_path):
     together = stage(DECODE(rows), [HALVES] * 3)
     assert together == [stage(DECODE(rows.slice(i, 1)), [HALVES])[0] for i in range(3)]
     assert variants(rows["zero"][0].as_py(), 6) == 2 * (1 + 2 * 2)
+
+
+def test_along_an_order_block_by_block(checkpoints, tmp_path):
+    """Deletion and insertion by the definition, with a loop over blocks and photos filled by hand; equal masks once."""
+    photos = write_photos(tmp_path, 2)
+    orders = {"order_a": [2, 0, 1, 5, 4, 3], "order_b": [2, 0, 1, 3, 4, 5]}
+    first = {name: [sum(1 << b for b in order[: n + 1]) for n in range(6)] for name, order in orders.items()}
+    rows = asked(photos, list(orders), models=[1], fills=("black",))
+    given = [[{"ranking": name, "first": masks} for name, masks in first.items()]] * 2
+    rows = rows.append_column("orders", pa.array(given, ORDERS))
+    assert variants(rows["zero"][0].as_py(), 6) == 2 * 11
+    stage = ScoreZeroed(checkpoints, GRID, threads=1)
+    calls = []
+    stage.models[1].register_forward_hook(lambda module, images, out: calls.append(1))
+    found = stage(DECODE(rows), [{}] * 2)
+    # Of the second order's 11 masks only those that differ: of 4 and 5 blocks, from either side.
+    assert len(calls) == 2 * (11 + 4)
+    model, cells = stage.models[1], Grid(2, 3).cells(80, 64)
+    for i, pixels in pixels_of(DECODE(rows), (80, 64)):
+        assert found[i].error is None
+        assert len(found[i].rows) == 22
+        for name, order in orders.items():
+            for count in range(1, 7):
+                for half, gone in (("deletion", order[:count]), ("insertion", order[count:])):
+                    mask = sum(1 << block for block in gone)
+                    there = [
+                        row["score"]
+                        for row in found[i].rows
+                        if (row["ranking"], row["zeroed_half"], row["zeroed_blocks"]) == (name, half, mask)
+                    ]
+                    if not gone:
+                        assert there == []  # the whole photo, which is stored once
+                        continue
+                    image = pixels.copy()
+                    image[np.isin(cells, gone)] = 0
+                    with torch.inference_mode():
+                        expected = model(model.normalise(torch.from_numpy(image)[None])).score_N.item()
+                    assert there == [pytest.approx(expected, abs=1e-6)]

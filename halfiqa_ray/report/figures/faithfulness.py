@@ -20,7 +20,7 @@ from halfiqa_ray.report.figures.style import (
     styled,
 )
 from halfiqa_ray.report.stored import Row, about, column, of_scope, resampled, rows_of, rule_with, sentences, there
-from halfiqa_ray.tables.beyond.faithfulness import RANDOM
+from halfiqa_ray.tables.beyond.faithfulness import MASKED, RANDOM
 from halfiqa_ray.tables.stored.reading import Run
 from halfiqa_ray.tables.writing import number
 
@@ -34,6 +34,7 @@ PANELS = (("deletion", "blocks masked"), ("insertion", "blocks kept"))
 def faithfulness(output: str, run: Run, rule: str) -> Drawn:
     """Mean absolute change of the score against the number of blocks masked, and kept. Raises Missing."""
     rows = of_scope(rows_of(output, "faithfulness_curves", run, schema.FAITHFULNESS_CURVES))
+    rows = [row for row in rows if row["fill"] == MASKED]
     orders: dict[str, list[Row]] = {}
     for row in rows:
         if there(row, "deletion"):

@@ -14,8 +14,11 @@ rationale is the important half (their hard rationale); or, for a whole order, t
 empty rationale too). A faithful order has a large comprehensiveness and a small sufficiency. The areas above are these
 two at every number of blocks.
 
-The random order is exact too: its expected area is that of the mean change over all subsets of a size, the same for
-deletion and insertion, so its gap is 0. Intervals of differences from it are paired, image by image.
+For other models, and for fills of pixels (masking/fills.py), there are no scores of all subsets: blocks are filled
+along an order where ``zero.curves`` asked for it, and the random order is one drawn for each image.
+
+The random order of masked blocks is exact too: its expected area is that of the mean change over all subsets of a size,
+the same for deletion and insertion, so its gap is 0. Intervals of differences from either are paired, image by image.
 Shape suffixes: N images, K = B blocks, R = B + 1 numbers of blocks, C columns.
 """
 
@@ -36,12 +39,15 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables.beyond.agreement import Weights
 from halfiqa_ray.tables.section2 import Resampling
 from halfiqa_ray.tables.stored.curves import LEAST, MOST, Curve, image_curves
+from halfiqa_ray.tables.stored.derived import Zeroed
 from halfiqa_ray.tables.stored.means import Units, interval_columns, mean_intervals
 from halfiqa_ray.tables.stored.reading import Images, Run
 from halfiqa_ray.tables.stored.second_pass import Scanned
+from halfiqa_ray.tables.table1 import kind_of
 from halfiqa_ray.tables.writing import table_of
 
 RANDOM = "random order"
+MASKED = "masked"  # in the place of a fill
 VALUES = ("deletion", "insertion", "gap", "deletion_less_random", "random_less_insertion", "better")
 # Of the important half, and of the mean over ERASER's bins; the random order has them too.
 ERASER = ("comprehensiveness", "sufficiency", "comprehensiveness_bins", "sufficiency_bins")
@@ -61,10 +67,12 @@ class Changes:
     name: str
     deleted_NR: NDArray[np.float64]
     inserted_NR: NDArray[np.float64]
+    model: str | None = None
+    fill: str = MASKED
 
 
 def changes(
-    images: Images, orders: Sequence[tuple[str, Weights]], curves: Sequence[Curve], scanned: Scanned
+    run: Run, images: Images, orders: Sequence[tuple[str, Weights]], curves: Sequence[Curve], scanned: Scanned
 ) -> list[Changes]:
     """The changes along every order, then those of the random one, which are exact expectations.
 
@@ -73,6 +81,7 @@ def changes(
     """
     full_N1, nothing_N1 = images.score_N[:, None], scanned.fixed[0][:, None]
     blocks = scanned.change_NR.shape[1] - 1
+    model = run.metadata.get("model")
     values, taken = {}, 0
     for curve in curves:
         values[curve.name, curve.order] = scanned.picked_NC[:, taken : taken + blocks]
@@ -81,22 +90,38 @@ def changes(
     for kind, order in orders:
         deleted_NR = np.concatenate([values[order.name, LEAST][:, ::-1], nothing_N1], axis=1)
         inserted_NR = np.concatenate([nothing_N1, values[order.name, MOST]], axis=1)
-        found.append(Changes(kind, order.name, *(np.abs(v_NR - full_N1) for v_NR in (deleted_NR, inserted_NR))))
-    return [*found, Changes("random", RANDOM, scanned.change_NR[:, ::-1], scanned.change_NR)]
+        moved = (np.abs(v_NR - full_N1) for v_NR in (deleted_NR, inserted_NR))
+        found.append(Changes(kind, order.name, *moved, model=model))
+    return [*found, Changes("random", RANDOM, scanned.change_NR[:, ::-1], scanned.change_NR, model=model)]
+
+
+def filled_changes(models: Sequence[Zeroed]) -> list[Changes]:
+    """The changes along the orders that were filled, model by model, the random order last."""
+    found = []
+    for model in models:
+        for ranking in sorted(model.orders, key=lambda name: (kind_of(name) == "control", kind_of(name) != "rule")):
+            moved = (np.abs(scores_NR - model.score_N[:, None]) for scores_NR in model.orders[ranking])
+            of_random = kind_of(ranking) == "control"
+            kind, name = ("random", RANDOM) if of_random else (kind_of(ranking), ranking)
+            found.append(Changes(kind, name, *moved, model=model.model, fill=model.fill))
+    return found
 
 
 def faithfulness(run: Run, images: Images, found: Sequence[Changes], rule: str, resampling: Resampling) -> pa.Table:
-    """Columns of ``schema.FAITHFULNESS``, from `changes`."""
-    *orders, random = found
-    random_N = area(random.inserted_NR)
-    columns_NC = [np.stack(eraser(random), axis=1)]
-    for order in orders:
+    """Columns of ``schema.FAITHFULNESS``, from `changes` and `filled_changes`."""
+    randoms = {(one.model, one.fill): one for one in found if one.kind == "random"}
+    wide = len(VALUES) + len(ERASER)
+    columns_NC = []
+    for order in found:
         deletion_N, insertion_N = area(order.deleted_NR), area(order.inserted_NR)
         gap_N = deletion_N - insertion_N
         better_N = np.where(np.isfinite(gap_N), gap_N > 0, np.nan)
-        areas = deletion_N, insertion_N, gap_N, deletion_N - random_N, random_N - insertion_N, better_N
-        columns_NC.append(np.stack([*areas, *eraser(order)], axis=1))
-    all_NC = np.concatenate([random_N[:, None], *columns_NC], axis=1)
+        less_N, more_N = np.full((2, len(images)), np.nan)
+        if order.kind != "random" and (order.model, order.fill) in randoms:
+            random = randoms[order.model, order.fill]
+            less_N, more_N = deletion_N - area(random.deleted_NR), area(random.inserted_NR) - insertion_N
+        columns_NC += [deletion_N, insertion_N, gap_N, less_N, more_N, better_N, *eraser(order)]
+    all_NC = np.stack(columns_NC, axis=1)
     rows: list[dict[str, Any]] = []
     for scope, at in images.scopes().items():
         units = Units.of(images, at)
@@ -104,18 +129,16 @@ def faithfulness(run: Run, images: Images, found: Sequence[Changes], rule: str, 
         start |= {"note": units.note(), **units.columns()}
         x_NC = all_NC[at]
         means = mean_intervals(x_NC, units, resampling)
-        first = 1 + len(ERASER)
-        for order in orders:
-            row = start | {"kind": order.kind, "name": order.name, "default_rule": order.name == rule}
-            row["n"] = int(np.isfinite(x_NC[:, first]).sum())
+        for number, order in enumerate(found):
+            row = start | {"model": order.model, "fill": order.fill, "kind": order.kind, "name": order.name}
+            row |= {"default_rule": order.name == rule, "n": int(np.isfinite(x_NC[:, number * wide]).sum())}
+            exact = order.kind == "random" and order.fill == MASKED
             for place, name in enumerate((*VALUES, *ERASER)):
-                row |= interval_columns(name, first + place, means)
+                # The gap of the exact random order is 0 by definition, and no image's is better.
+                if not (exact and name in ("gap", "better")) and not (order.kind == "random" and name == "better"):
+                    row |= interval_columns(name, number * wide + place, means)
+            row |= {"gap": 0.0} if exact else {}
             rows.append(row if row["n"] else row | {"note": "no image with this order"})
-            first += len(VALUES) + len(ERASER)
-        row = start | {"kind": "random", "name": RANDOM, "default_rule": False, "n": len(at), "gap": 0.0}
-        for name, place in {"deletion": 0, "insertion": 0, **{name: 1 + n for n, name in enumerate(ERASER)}}.items():
-            row |= interval_columns(name, place, means)
-        rows.append(row)
     return table_of(rows, schema.FAITHFULNESS)
 
 
@@ -130,6 +153,7 @@ def faithfulness_curves(
             x_NC = np.concatenate([order.deleted_NR[at], order.inserted_NR[at]], axis=1)
             means, numbers = mean_intervals(x_NC, units, resampling), order.deleted_NR.shape[1]
             start = {"dataset": run.dataset, "run": run.key, "scope": scope, "synthetic": run.synthetic}
+            start |= {"model": order.model, "fill": order.fill}
             start |= {"kind": order.kind, "name": order.name, "default_rule": order.name == rule, **units.columns()}
             start |= {"n": int(np.isfinite(x_NC).all(1).sum()), "note": units.note()}
             if not start["n"]:

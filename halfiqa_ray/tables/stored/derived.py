@@ -59,7 +59,9 @@ class Zeroed:
     note: str = ""
     important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
     trained_on: str | None = None  # the data set that the model learned from
-    fill: str = ZERO  # of the halves
+    fill: str = ZERO  # of the halves and orders
+    # Ranking: scores (N, B + 1) with its first 0 .. B blocks filled, and with all but these.
+    orders: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     weights: str | None = None  # SHA-256 of the checkpoint's
 
 
@@ -73,6 +75,12 @@ def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured]
     if not runs:
         return [], missing
     return _measured(runs[0][1], "measure", run, images, "jobs/measure.py"), ""
+
+
+def read_measures_of(folder: str, run: Run, images: Images) -> list[Measured]:
+    """Every measure in one folder of ``measures/``; raises as `read_measures`."""
+    files = storage.list_files(folder, ".parquet")
+    return _measured(files, "measure", run, images, "jobs/measure.py") if files else []
 
 
 def read_explanations(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> list[Explained]:
@@ -126,7 +134,7 @@ def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) 
                 if "fill" in storage.read_schema(file).names:
                     stored |= set(pc.unique(storage.read_table(file, ["fill"])["fill"]).to_pylist())
     found = {fill: read_zeroed(output, run, images, fill) for fill in FILLS if fill != ZERO and fill in stored}
-    return {fill: [model for model in models if model.halves] for fill, models in found.items()}
+    return {fill: [model for model in models if model.halves or model.orders] for fill, models in found.items()}
 
 
 def read_zeroed_rows(file: str, columns: Sequence[str]) -> pa.Table:
@@ -179,12 +187,23 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
 
     halves, important = {}, {}
     for ranking in dict.fromkeys(ranking_R[fill_R == fill].tolist()):
-        if ranking is not None and ranking != SINGLE_BLOCK:
+        if ranking is not None and ranking != SINGLE_BLOCK and not ranking.startswith(schema.ORDER):
             ours = (ranking_R == ranking) & (fill_R == fill)
             halves[ranking] = of(ours & (half_R == "important")), of(ours & (half_R == "trivial"))
             important[ranking] = np.nan_to_num(of(ours & (half_R == "important"), blocks_R)).astype(np.int64)
     none_N, single = of(half_R == "none"), (ranking_R == SINGLE_BLOCK) & (fill_R == ZERO)
     single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
+    counts_R, blocks = np.bitwise_count(blocks_R).astype(np.int64), run.grid.blocks
+    orders = {}
+    for ranking in sorted({r for r in ranking_R[fill_R == fill].tolist() if r and r.startswith(schema.ORDER)}):
+        ours = (ranking_R == ranking) & (fill_R == fill)
+        deleted = [none_N, *(of(ours & (half_R == "deletion") & (counts_R == n)) for n in range(1, blocks + 1))]
+        kept = [of(ours & (half_R == "insertion") & (counts_R == blocks - n)) for n in range(1, blocks)]
+        deleted_NR, inserted_NR = np.stack(deleted, 1), np.stack([deleted[-1], *kept, none_N], 1)
+        # Whole or not at all.
+        lost_N = ~(np.isfinite(deleted_NR).all(1) & np.isfinite(inserted_NR).all(1))
+        deleted_NR[lost_N], inserted_NR[lost_N] = np.nan, np.nan
+        orders[ranking.removeprefix(schema.ORDER)] = deleted_NR, inserted_NR
     unknown = len(set(ids.tolist()) - place.keys())
     note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
     about = schema.metadata(storage.read_schema(files[0]))
@@ -201,6 +220,7 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
         important,
         trained_on,
         fill,
+        orders,
         about.get("checkpoint_sha256"),
     )
 

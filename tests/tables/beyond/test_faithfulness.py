@@ -3,13 +3,15 @@
 from itertools import pairwise, permutations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from halfiqa_ray import schema
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, experiments
 from halfiqa_ray.tables.beyond import faithfulness_text
 from halfiqa_ray.tables.section2 import Resampling
-from halfiqa_ray.tables.stored.derived import read_measures
+from halfiqa_ray.tables.stored.derived import read_fills, read_measures, read_zeroed
 from halfiqa_ray.tables.stored.reading import find_run, read_images, vectors
 from tests.tables import planted, planted_derived
 
@@ -145,3 +147,69 @@ def test_the_areas_are_those_under_the_curves(made):
     for text in (faithfulness_text.CURVES.markdown(curves), faithfulness_text.CURVES.console(curves)):
         assert "Deletion, by blocks masked" in text
         assert "nan" not in text
+
+
+def test_orders_that_were_filled_by_a_loop(made, tmp_path):
+    """Of two fills of another model; an image that lacks a row of an order has none of it."""
+    table, *_ = made
+    output, draw = tmp_path, np.random.default_rng(5)
+    planted.write(output, table, 3, grid=GRID)
+    ids = table["image_id"].to_pylist()
+    rows, expected = [], {}
+    for image_id, split in zip(ids, table["split"].to_pylist(), strict=True):
+        about = {"image_id": image_id, "split": split, "source_photo": None, "mos": 3.0}
+        whole = float(np.float32(draw.normal(3)))
+        rows.append(
+            about | {"ranking": None, "zeroed_half": "none", "zeroed_blocks": 0, "fill": "none", "score": whole}
+        )
+        for fill in ("zero", "blur"):
+            scores = draw.normal(3, 1, 64).astype(np.float32).astype(float)
+            scores[0], all_filled = whole, scores[63]
+            for ranking in ("shapley", "control_random"):
+                order = draw.permutation(6).tolist()
+                gone = [sum(1 << b for b in order[:n]) for n in range(7)]
+                for half, masks in (("deletion", gone[1:]), ("insertion", [63 ^ mask for mask in gone[1:6]])):
+                    of_order = about | {"ranking": f"order_{ranking}", "zeroed_half": half, "fill": fill}
+                    rows += [of_order | {"zeroed_blocks": m, "score": scores[m]} for m in masks]
+                kept = scores[[63 ^ m for m in range(64)]]  # by the mask of what is left, as stored scores of subsets
+                assert kept[63] == whole
+                assert kept[0] == all_filled
+                expected[image_id, fill, ranking] = [*areas(kept, order), *eraser(kept, order)]
+    lost = next(n for n, row in enumerate(rows) if row["image_id"] == ids[0] and row["zeroed_half"] == "insertion")
+    del rows[lost]
+    planted_derived.write_zeroed(output, pa.Table.from_pylist(rows, schema.ZEROED), "koncept")
+    run = find_run(str(output), "planted")
+    images, resampling = read_images(run), Resampling(50, 1)
+    models = read_zeroed(str(output), run, images)
+    filled = read_fills(str(output), run, images, models)
+    statistics = build.make_run_tables(run, resampling=resampling, images=images)
+    made = experiments.stored_score_tables(run, images, statistics, [], models, "level_plcc", resampling, filled=filled)
+    found = {
+        (row["fill"], row["kind"]): row
+        for row in made["faithfulness"].to_pylist()
+        if row["model"] == "koncept" and row["scope"] == "all"
+    }
+    assert len(found) == 4
+    for fill in ("zero", "blur"):
+        for ranking, kind in (("shapley", "rule"), ("control_random", "random")):
+            row = found[fill, kind]
+            there = [i for i in ids if not (i == ids[0] and (fill, ranking) == ("zero", "shapley"))]
+            each = np.mean([expected[i, fill, ranking] for i in there], axis=0)
+            for name, value in zip(("deletion", "insertion", *NAMES), each, strict=True):
+                assert row[name] == pytest.approx(value, abs=1e-6)
+            assert row["gap"] == pytest.approx(each[0] - each[1], abs=1e-6)
+            assert row["n"] == len(there)
+        less = [expected[i, fill, "shapley"][0] - expected[i, fill, "control_random"][0] for i in ids]
+        less = less[1:] if fill == "zero" else less
+        assert found[fill, "rule"]["deletion_less_random"] == pytest.approx(np.mean(less), abs=1e-6)
+        assert found[fill, "random"]["deletion_less_random"] is None
+    text = faithfulness_text.PAGE.console(made["faithfulness"])
+    assert "koncept  zero (paper)  shapley" in text
+    assert "triq     masked        random order" in text
+    assert "nan" not in text + faithfulness_text.CURVES.markdown(made["faithfulness_curves"])
+    assert not any("order_" in row["ranking"] for row in made_table1(output, run, images, models, resampling))
+
+
+def made_table1(output, run, images, models, resampling):
+    found = experiments.zeroing_tables(str(output), run, images, models, "level_plcc", resampling)
+    return found["table1"].to_pylist()
