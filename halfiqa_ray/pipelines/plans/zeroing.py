@@ -119,18 +119,15 @@ class ZeroPlan:
         """By ranking (order_...) and image the first 1 .. B blocks as masks, from what is stored of all images."""
         if not self.curves:
             return {}
-        settings, grid = (
-            self.plan.settings,
-            Grid(self.plan.settings.rank.grid.rows, self.plan.settings.rank.grid.columns),
-        )
+        settings = self.plan.settings
+        grid = Grid(settings.rank.grid.rows, settings.rank.grid.columns)
         run = find_run(settings.output, settings.data.dataset, self.plan.key)
         images = read_images(run)
         importance = read_importance(images, grid)
         weights = {rule: (importance[rule], images.halves[rule]) for rule in importance}
         if self.measure:
-            weights |= {
-                one.name: (one.means_NK, one.high_N) for one in read_measures_of(self.measure.folder, run, images)
-            }
+            measured = read_measures_of(self.measure.folder, run, images)
+            weights |= {one.name: (one.means_NK, one.high_N) for one in measured}
         given: dict[str, dict[str, list[int]]] = {}
         for ranking in self.curves:
             if ranking == RANDOM:
