@@ -118,13 +118,16 @@ def explanation_tables(
     orders = _orders(by_rule, measures, explained)
     along = order_curves(run.grid, [one for _, one in orders])
     filled = read_fills(output, run, images, models)
-    moved = changes(run, images, orders, along, scan_all(images, run.grid, along, [0], mapper))
+    ranker = _ranker(run, models, filled)
+    halves = filled_halves(list(ranker.values()))
+    scanned = scan_all(images, run.grid, [*along, *masked_curves(run.grid, halves)], [0], mapper)
+    masked_NC = scanned.picked_NC[:, len(along) * run.grid.blocks :]
+    moved = changes(run, images, orders, along, scanned)
     moved += filled_changes([model for some in (models, *filled.values()) for model in some])
     tables = {
-        **zeroing_tables(
-            output, run, images, models, rule, resampling, mapper, read_fills(output, run, images, models)
-        ),
+        **zeroing_tables(output, run, images, models, rule, resampling, mapper, filled),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
+        "fills": fills(run, images, ranker, halves, masked_NC, rule, resampling),
         "faithfulness": faithfulness(run, images, moved, rule, resampling),
         "faithfulness_curves": faithfulness_curves(run, images, moved, rule, resampling),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
@@ -233,10 +236,9 @@ def stored_score_tables(
     along = order_curves(grid, [one for _, one in orders])
     per_image = along[: 2 * len(by_rule)]  # the rules come first, each from either end
     wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
-    ranker = {one.fill: one for some in (models, *filled.values()) for one in some if _ranks(one, run)}
+    ranker = _ranker(run, models, filled)
     halves = filled_halves(list(ranker.values()))
-    of_halves = masked_curves(grid, halves)
-    scanned = scan_all(images, grid, [*along, *of_halves], [*wanted, 0], mapper)
+    scanned = scan_all(images, grid, [*along, *masked_curves(grid, halves)], [*wanted, 0], mapper)
     masked_NC = scanned.picked_NC[:, len(along) * grid.blocks :]
     moved = changes(run, images, orders, along, scanned)
     moved += filled_changes([model for some in (models, *filled.values()) for model in some])
@@ -258,10 +260,15 @@ def stored_score_tables(
     }
 
 
-def _ranks(model: Zeroed, run: Run) -> bool:
-    """Whether zeroed scores are of the very model that ranks."""
+def _ranker(run: Run, models: Sequence[Zeroed], filled: Mapping[str, Sequence[Zeroed]]) -> dict[str, Zeroed]:
+    """By fill the zeroed scores of the very model that ranks."""
     weights = run.metadata.get("checkpoint_sha256")
-    return model.model == run.metadata.get("model") and (None in (weights, model.weights) or weights == model.weights)
+    return {
+        one.fill: one
+        for some in (models, *filled.values())
+        for one in some
+        if one.model == run.metadata.get("model") and (None in (weights, one.weights) or weights == one.weights)
+    }
 
 
 def _orders(
