@@ -157,10 +157,11 @@ def find(output: str, source: Source) -> list[Run]:
     runs = []
     for found, of_run in files.items():
         columns = storage.read_schema(of_run[0])
-        names, lacking = dict.fromkeys(columns.names), set()
+        names = list(columns.names)
+        lacking: set[str] = set()
         if source.older:
             for each in (storage.read_schema(file).names for file in of_run):
-                names |= dict.fromkeys(each)
+                names += [name for name in each if name not in names]
                 lacking |= source.older.keys() - set(each)
         runs.append(Run(dict(found), tuple(of_run), schema.metadata(columns), tuple(names), frozenset(lacking)))
     return runs

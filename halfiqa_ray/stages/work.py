@@ -75,7 +75,8 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
     mapped = finished_ids(wanted.maps) if wanted.maps else set()
     zeroed = [zeroed_rankings(folder) for folder in wanted.zeroed]
     fills: dict[str | None, Sequence[str]] = {None: (NOT_FILLED,), SINGLE_BLOCK: (ZERO,)}
-    fills |= dict.fromkeys(wanted.orders, wanted.order_fills)
+    for ranking in wanted.orders:
+        fills[ranking] = wanted.order_fills
     todo, columns = [], []
     for number, image_id in enumerate(rows["image_id"].to_pylist()):
         missing: list[dict[str, Any]] = []

@@ -90,9 +90,9 @@ def changes(
     for kind, order in orders:
         deleted_NR = np.concatenate([values[order.name, LEAST][:, ::-1], nothing_N1], axis=1)
         inserted_NR = np.concatenate([nothing_N1, values[order.name, MOST]], axis=1)
-        moved = (np.abs(v_NR - full_N1) for v_NR in (deleted_NR, inserted_NR))
-        found.append(Changes(kind, order.name, *moved, model=model))
-    return [*found, Changes("random", RANDOM, scanned.change_NR[:, ::-1], scanned.change_NR, model=model)]
+        deleted_NR, inserted_NR = np.abs(deleted_NR - full_N1), np.abs(inserted_NR - full_N1)
+        found.append(Changes(kind, order.name, deleted_NR, inserted_NR, model))
+    return [*found, Changes("random", RANDOM, scanned.change_NR[:, ::-1], scanned.change_NR, model)]
 
 
 def filled_changes(models: Sequence[Zeroed]) -> list[Changes]:
@@ -100,10 +100,10 @@ def filled_changes(models: Sequence[Zeroed]) -> list[Changes]:
     found = []
     for model in models:
         for ranking in sorted(model.orders, key=lambda name: (kind_of(name) == "control", kind_of(name) != "rule")):
-            moved = (np.abs(scores_NR - model.score_N[:, None]) for scores_NR in model.orders[ranking])
+            deleted_NR, inserted_NR = (np.abs(each_NR - model.score_N[:, None]) for each_NR in model.orders[ranking])
             of_random = kind_of(ranking) == "control"
             kind, name = ("random", RANDOM) if of_random else (kind_of(ranking), ranking)
-            found.append(Changes(kind, name, *moved, model=model.model, fill=model.fill))
+            found.append(Changes(kind, name, deleted_NR, inserted_NR, model.model, model.fill))
     return found
 
 

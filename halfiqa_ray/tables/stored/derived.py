@@ -127,7 +127,8 @@ def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) 
 
     ``zeroed`` are the models with the fill ``zero``.
     """
-    folder, stored = storage.join(output, "zeroed", f"dataset={run.dataset}"), set()
+    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
+    stored: set[str] = set()
     for model in zeroed:
         for _, files in _matching(storage.join(folder, f"model={model.model}"), run, "jobs/zero.py")[0]:
             for file in files:
