@@ -39,7 +39,7 @@ STORED = {
     "rank": ("image_id",),
     "measures": ("image_id", "measure"),
     "explain": ("image_id", "method"),
-    "zeroed": ("image_id", "ranking", "zeroed_half", "zeroed_blocks"),
+    "zeroed": ("image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill"),
 }
 
 

@@ -26,7 +26,7 @@ DATASET, RUN, SEARCH = "small", "default", "search"
 KEYS = {
     "rank": ("image_id",),
     "measures": ("image_id", "measure"),
-    "zeroed": ("image_id", "ranking", "zeroed_half", "zeroed_blocks"),
+    "zeroed": ("image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill"),
     "explain": ("image_id", "method"),
     "maps": ("image_id", "name", "model"),
     "manifest": ("image_id",),

@@ -91,7 +91,8 @@ unless rank.measure is false. Run it again to go on after a stop: finished photo
 zero after preprocessing, with every model that has a checkpoint; write the scores as Parquet. The halves are those that
 jobs/rank.py and jobs/measure.py have stored under the same settings, and those of the controls; jobs/rank.py zeroes by
 itself unless rank.zero is false. control_other and image_plcc hang on other images, so they get a second, smaller
-pass. Run it again to go on after a stop, or for more rankings or models: what is there is not predicted again.""",
+pass. Run it again to go on after a stop, or for more rankings, models or fills (zero.fill): what is there is not
+predicted again.""",
         ("data", "model", "train", "rank", "measure", "zero", "compute"),
         "halfiqa_ray.pipelines.zero:run",
         told=ON_RAY,

@@ -17,7 +17,9 @@ from halfiqa_ray.config.models import (
 from halfiqa_ray.config.names import Name, checked_name
 from halfiqa_ray.config.results import ExperimentSettings, ReportSettings, ReproduceSettings, TablesSettings
 from halfiqa_ray.config.scoring import (
+    FILLS,
     ExplainSettings,
+    Fill,
     FrequencySettings,
     GridSettings,
     LimeSettings,
@@ -33,6 +35,7 @@ from halfiqa_ray.config.settings import Settings, fingerprint, from_files, parse
 from halfiqa_ray.config.uris import Uri, checked_uri
 
 __all__ = [
+    "FILLS",
     "AihiqnetSettings",
     "BackboneSettings",
     "ComputeSettings",
@@ -40,6 +43,7 @@ __all__ = [
     "DbcnnSettings",
     "ExperimentSettings",
     "ExplainSettings",
+    "Fill",
     "FrequencySettings",
     "GridSettings",
     "KonceptSettings",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from halfiqa_ray.config.section import Section
 from halfiqa_ray.config.uris import Uri
 
 Rule = Literal["level_plcc", "score_change", "shapley", "banzhaf", "image_plcc"]
+# What the pixels of a block that is taken away are set to (masking/fills.py).
+Fill = Literal["zero", "photo_mean", "blur", "inpaint", "black"]
+FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
 class GridSettings(Section):
@@ -133,12 +136,36 @@ class ZeroSettings(Section):
         description="Only images of these splits; empty = every split whose name begins with `test`, or all images "
         "when there is none.",
     )
+    images: int | None = Field(
+        None, ge=1, description="Only so many of them, drawn with the seed (for a try, or for costly fills)."
+    )
+    fill: tuple[Fill, ...] = Field(
+        ("zero",),
+        min_length=1,
+        description="What the pixels of a half that is taken away are set to, one or several: `zero` after "
+        "normalisation (the paper's: the mean colour that the model subtracts), `photo_mean` (the photo's own mean "
+        "colour), `blur` (the photo blurred by a Gaussian, sigma 5% of its shorter side at the model's input size), "
+        "`inpaint` (OpenCV's, from the pixels that are kept; needs the extra `inpaint`), `black`. Each takes as many "
+        "passes as the first.",
+    )
+    curves: bool = Field(
+        False,
+        description="Predict also along the order of the blocks by every rule and measure among the rankings, and by a "
+        "random one: most important blocks filled first, and all but those (deletion and insertion). With B blocks "
+        "2 B - 1 passes an order, fill and model (23 of 3 x 4), in the second pass; not by inpaint, which needs "
+        "something kept.",
+    )
     single_block_images: int = Field(
         0,
         ge=0,
-        description="So many of them, drawn with the seed, are also predicted with each single block zeroed: is what "
-        "matters to the ranking model what matters to the others?",
+        description="So many of them, drawn with the seed, are also predicted with each single block zeroed (by `zero` "
+        "whatever the fill): is what matters to the ranking model what matters to the others?",
     )
+
+    @field_validator("fill")
+    @classmethod
+    def _each_once(cls, fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
+        return tuple(dict.fromkeys(fills))
 
 
 class LimeSettings(Section):
@@ -147,6 +174,9 @@ class LimeSettings(Section):
     segments: int = Field(50, ge=2, description="Superpixels that a photo is cut into, about.")
     samples: int = Field(
         500, ge=10, description="Predictions behind a map: of the photo, then with about half of them hidden."
+    )
+    fill: Literal["zero", "photo_mean", "blur", "black"] = Field(
+        "zero", description="What hides a superpixel, as in zero.fill; inpainting would take its time for every sample."
     )
 
 

@@ -6,8 +6,9 @@ weights exp(-d^2 / (2 * 0.25^2)) by the cosine distance d of a sample's on-off v
 regression with penalty 1, whose coefficients scale with the score (captum's default, a lasso of 0.01, sets small
 coefficients to 0, and what is small hangs on the MOS scale).
 
-Two things differ. A hidden superpixel is 0 after normalisation, not its mean colour: it is what zeroing does to blocks
-(Section 4.1 of the paper), so that an explanation says what that test asks. And superpixels are SLIC's, which are about
+Two things differ. A hidden superpixel is by default 0 after normalisation, not its mean colour: it is what zeroing does
+to blocks (Section 4.1 of the paper), so that an explanation says what that test asks; ``fill`` of the settings takes
+another of `masking.fills`. And superpixels are SLIC's, which are about
 equal in size, not quickshift's; in its parameter-free form, because noise breaks up those of the plain one, which then
 merge into a few large ones.
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfiqa_ray.config import LimeSettings
+from halfiqa_ray.masking.fills import background
 from halfiqa_ray.models.base import QualityModel
 
 KERNEL_WIDTH, RIDGE, SHOWN = 0.25, 1.0, 0.5
@@ -59,7 +61,11 @@ def lime(
 
     device = model.device
     segments_HW = superpixels(pixels_HW3, settings.segments)
-    image_1CHW = model.normalise(torch.from_numpy(np.ascontiguousarray(pixels_HW3))[None].to(device))
+    pixels_1HW3 = torch.from_numpy(np.ascontiguousarray(pixels_HW3))[None].to(device)
+    image_1CHW = model.normalise(pixels_1HW3)
+    hidden: Tensor | int = 0
+    if settings.fill != "zero":
+        hidden = model.standardise(background(pixels_1HW3[0].float() / 255, settings.fill)[None])
 
     def score(images_NCHW: Tensor) -> Tensor:
         missing = batch - len(images_NCHW)
@@ -73,6 +79,7 @@ def lime(
     try:
         coefficients_F = explainer.attribute(
             image_1CHW,
+            baselines=hidden,
             feature_mask=torch.from_numpy(segments_HW).to(device)[None, None],
             n_samples=settings.samples,
             perturbations_per_eval=batch,

@@ -20,11 +20,13 @@ def random_halves(grid: Grid, image_ids: Sequence[str], seed: int) -> NDArray[np
 
     It depends on the seed and the image's own id only, not on the other images or on their order.
     """
-    halves = []
-    for image_id in image_ids:
-        ranked = sorted(range(grid.blocks), key=lambda block: _hash(seed, "random half", image_id, block))
-        halves.append(grid.as_mask(ranked[: grid.blocks // 2]))
+    halves = [grid.as_mask(random_order(grid, image_id, seed)[: grid.blocks // 2]) for image_id in image_ids]
     return np.array(halves, dtype=np.uint16)
+
+
+def random_order(grid: Grid, image_id: str, seed: int) -> list[int]:
+    """All blocks of an image by that SHA-256: a random order whose first half is the image's random half."""
+    return sorted(range(grid.blocks), key=lambda block: _hash(seed, "random half", image_id, block))
 
 
 def centre_half(grid: Grid) -> int:

@@ -69,10 +69,13 @@ class QualityModel(nn.Module, ABC):
 
     def normalise(self, pixels_NHWC: Tensor) -> Tensor:
         """uint8 RGB (N, H, W, 3) to float32 model input (N, 3, H, W)."""
-        mean = torch.tensor(self.preprocessing.mean, device=pixels_NHWC.device)
-        std = torch.tensor(self.preprocessing.std, device=pixels_NHWC.device)
-        scaled = (pixels_NHWC.float() / 255 - mean) / std
-        return scaled.permute(0, 3, 1, 2)
+        return self.standardise(pixels_NHWC.float() / 255)
+
+    def standardise(self, photos_NHWC: Tensor) -> Tensor:
+        """float32 RGB in [0, 1] (N, H, W, 3) to float32 model input (N, 3, H, W)."""
+        mean = torch.tensor(self.preprocessing.mean, device=photos_NHWC.device)
+        std = torch.tensor(self.preprocessing.std, device=photos_NHWC.device)
+        return ((photos_NHWC - mean) / std).permute(0, 3, 1, 2)
 
     @property
     def zeroed_colour(self) -> tuple[float, float, float]:

@@ -26,6 +26,7 @@ from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
+from halfiqa_ray.stages.zeroing import ZERO
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class PhotoJob:
         with self.record.timed("compact"):
             self._compact(check_locks)
         unfinished = set(self.todo(after=False)["image_id"].to_pylist())
-        if self.zero and self.zero.after:
+        if self.zero and (self.zero.after or self.zero.curves):
             unfinished |= self._second_pass(self.zero, check_locks)
         ids = set(self.rows["image_id"].to_pylist())
         check_locks()
@@ -113,7 +114,17 @@ class PhotoJob:
         zero, explain = self.zero, self.explain
         if after and zero:
             images = self._zeroed_images & frozenset(rule_halves(self.plan.folder, ()))  # not those that failed
-            return work(self.rows, Wanted(zeroed=self._folders, zeroed_images=images, given=self._given))
+            return work(
+                self.rows,
+                Wanted(
+                    zeroed=self._folders,
+                    zeroed_images=images,
+                    given=self._given,
+                    fills=zero.fills,
+                    orders=self._orders,
+                    order_fills=zero.curve_fills,
+                ),
+            )
         return work(
             self.rows,
             Wanted(
@@ -126,6 +137,7 @@ class PhotoJob:
                 rankings=zero.rankings if zero else (),
                 given=zero.single_blocks if zero else {},
                 own=zero.own if zero else {},
+                fills=zero.fills if zero else (),
                 explainers=explain.explainers if explain else (),
                 methods=explain.methods if explain else (),
                 explained_images=explain.image_ids if explain else frozenset(),
@@ -141,6 +153,10 @@ class PhotoJob:
     @cached_property
     def _given(self) -> dict[str, dict[str, int]]:
         return self.zero.given_halves() if self.zero else {}
+
+    @cached_property
+    def _orders(self) -> dict[str, dict[str, list[int]]]:
+        return self.zero.given_orders() if self.zero else {}
 
     @property
     def _marks(self) -> list[str]:
@@ -196,14 +212,14 @@ class PhotoJob:
         self.record.add_stages(counts.photos, counts.seconds)
 
     def _second_pass(self, zero: ZeroPlan, check_locks: Callable[[], None]) -> set[str]:
-        """Zero the halves that hang on other images; returns the images that are not finished."""
+        """Zero the halves that hang on other images, and along orders; returns the images that are not finished."""
         stale = sum(discard_other_halves(folder, self._given, self._zeroed_images) for folder in self._folders)
         todo = self.todo(after=True)
         if todo.num_rows:
             again = f", {stale} of them again: other images have been ranked since" if stale else ""
             print(
-                f"second pass, of rankings that hang on other images ({', '.join(zero.after)}): {todo.num_rows} "
-                f"images, at most {self._passes(todo):,} forward passes{again}",
+                f"second pass, {' and '.join(_second(zero))}: {todo.num_rows} images, at most {self._passes(todo):,} "
+                f"forward passes{again}",
                 flush=True,
             )
             # Planned anew: there are fewer passes than in the first, and an actor more is another start to wait for.
@@ -230,7 +246,7 @@ class PhotoJob:
     def _compact(self, check_locks: Callable[[], None]) -> None:
         check_locks()
         for output in self._outputs(self.ranks, explains=True):
-            compact(output.folder, key=output.key)
+            compact(output.folder, key=output.key, brought=output.brought)
 
     def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
         """Print and note what is going to be done, before it starts."""
@@ -257,13 +273,24 @@ class PhotoJob:
                 f"  zeroing: {photos} photos, {len(names)} models ({', '.join(names)}), {len(zero.rankings)} rankings "
                 f"({', '.join(zero.rankings)})" + (f", then {', '.join(zero.after)}" if zero.after else "")
             )
+            if zero.fills != (ZERO,):
+                several = f"{len(zero.fills)} fills ({', '.join(zero.fills)}), each in passes of its own"
+                lines.append(f"    filled by {several if zero.fills[1:] else zero.fills[0]}")
             lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]
+            if zero.curves:
+                lines.append(
+                    f"    along {len(zero.curves)} orders ({', '.join(zero.curves)}): {zero.curve_passes} passes a "
+                    f"photo and model, in the second pass"
+                )
             lines += [f"    {note}" for note in zero.notes]
             planned |= {
                 "zeroed_photos": photos,
                 "models": len(names),
                 "rankings": len(zero.rankings) + len(zero.after),
-                "second_pass_forward_passes": photos * len(names) * 2 * len(zero.after),
+                "fills": len(zero.fills),
+                "second_pass_forward_passes": photos
+                * len(names)
+                * (2 * len(zero.after) * len(zero.fills) + zero.curve_passes),
             }
         if self.ranks or zero or explain:
             later = planned.get("second_pass_forward_passes")
@@ -274,7 +301,14 @@ class PhotoJob:
         print("\n".join(lines), flush=True)
         self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
         if zero:
-            self.record.note(models=[m.uri for m in zero.models], rankings=[*zero.rankings, *zero.after])
+            rankings = [*zero.rankings, *zero.after]
+            self.record.note(models=[m.uri for m in zero.models], rankings=rankings, fills=[*zero.fills])
+
+
+def _second(zero: ZeroPlan) -> list[str]:
+    """What the second pass is of."""
+    said = [f"of rankings that hang on other images ({', '.join(zero.after)})"] if zero.after else []
+    return [*said, *([f"along orders ({', '.join(zero.curves)})"] if zero.curves else [])]
 
 
 _VERB = {"rank": "score", "measure": "measure", "zero": "zero", "explain": "explain"}

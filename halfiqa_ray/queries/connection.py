@@ -123,20 +123,27 @@ def _define_sources(
 
 def _select(connection: DuckDBPyConnection, output: str, source: Source, run: Run) -> str:
     """The rows of one run, each once, with what its folders and metadata say in every row."""
-    rows = _read([name_of(file, output) for file in run.files])
+    rows = _read([name_of(file, output) for file in run.files], union=bool(run.lacking))
+    # What files of an older version lack, as SQL: some of the run's files may have it.
+    older = {name: source.older[name] for name in sorted(run.lacking)}
+    older |= {name: f"coalesce({name}, {sql})" for name, sql in older.items() if name in run.columns}
     where = ""
     if len(run.files) > 1:
         # As other readers do: of a row that stands in two files, as after an interrupted compaction, the first counts.
+        key = ", ".join(older.get(name, name) for name in source.key)
         (doubled,) = connection.execute(
             "INSERT INTO internal.doubled SELECT filename, file_row_number FROM ("
             "SELECT filename, file_row_number, row_number() OVER "
-            f"(PARTITION BY {', '.join(source.key)} ORDER BY filename, file_row_number) AS copy FROM {rows}) "
+            f"(PARTITION BY {key} ORDER BY filename, file_row_number) AS copy FROM {rows}) "
             "WHERE copy > 1"
         ).fetchall()[0]
         where = " WHERE (filename, file_row_number) NOT IN (FROM internal.doubled)" if doubled else ""
     known = run.facts()
     facts = [name for name in source.columns.names if name in known and name not in run.columns]
-    return f"SELECT {''.join(f'{_literal(known[name])} AS {name}, ' for name in facts)}* FROM {rows}{where}"
+    said = [f"{_literal(known[name])} AS {name}" for name in facts]
+    said += [f"{sql} AS {name}" for name, sql in older.items() if name not in run.columns]
+    replaced = ", ".join(f"{sql} AS {name}" for name, sql in older.items() if name in run.columns)
+    return f"SELECT {', '.join([*said, '*'])}{f' REPLACE ({replaced})' if replaced else ''} FROM {rows}{where}"
 
 
 def _define_tables(connection: DuckDBPyConnection, output: str, dataset: str | None) -> list[str]:
@@ -182,9 +189,10 @@ def _create_table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> 
     connection.unregister("given")
 
 
-def _read(names: Sequence[str]) -> str:
+def _read(names: Sequence[str], union: bool = False) -> str:
     # Folder names are not made columns here: DuckDB would take a run of digits for a number.
-    return f"read_parquet([{', '.join(map(_literal, names))}], hive_partitioning = false)"
+    by_name = ", union_by_name = true" if union else ""
+    return f"read_parquet([{', '.join(map(_literal, names))}], hive_partitioning = false{by_name})"
 
 
 def _literal(value: Any) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ class Source:
     stored: pa.Schema
     key: tuple[str, ...]  # columns that tell a row of a run from every other
     about: str
+    older: Mapping[str, str] = field(default_factory=dict)  # columns that older files lack, and SQL for their value
 
     @property
     def has_runs(self) -> bool:
@@ -70,8 +71,9 @@ SOURCES = (
         ("dataset", "model", "run"),
         ("trained_on", "rank_run", *_OF_GRID),
         schema.ZEROED,
-        ("image_id", "ranking", "zeroed_half", "zeroed_blocks"),
-        "a row a photo, model, ranking and half: the score with that half of the pixels set to zero",
+        ("image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill"),
+        "a row a photo, model, ranking, half and fill: the score with that half of the pixels set to zero, or filled",
+        {"fill": schema.OLDER_FILL},
     ),
     Source(
         "explain",
@@ -125,6 +127,7 @@ class Run:
     files: tuple[str, ...]
     metadata: dict[str, Any]
     columns: tuple[str, ...]  # of its files
+    lacking: frozenset[str] = frozenset()  # columns that are in `Source.older` and that some of its files lack
 
     def facts(self) -> dict[str, Any]:
         """Values of the columns that come from folder names and metadata."""
@@ -154,7 +157,13 @@ def find(output: str, source: Source) -> list[Run]:
     runs = []
     for found, of_run in files.items():
         columns = storage.read_schema(of_run[0])
-        runs.append(Run(dict(found), tuple(of_run), schema.metadata(columns), tuple(columns.names)))
+        names = list(columns.names)
+        lacking: set[str] = set()
+        if source.older:
+            for each in (storage.read_schema(file).names for file in of_run):
+                names += [name for name in each if name not in names]
+                lacking |= source.older.keys() - set(each)
+        runs.append(Run(dict(found), tuple(of_run), schema.metadata(columns), tuple(names), frozenset(lacking)))
     return runs
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from halfiqa_ray.schema.file_metadata import metadata, with_metadata
+
 # Rules that give every image a half of its own. `image_plcc` is a data-set-wide rule and has no column here.
 IMAGE_RULES = ("level_plcc", "score_change", "shapley", "banzhaf")
 
@@ -104,6 +106,8 @@ def measures(blocks: int) -> pa.Schema:
     )
 
 
+# Rows of ``zeroed/`` of version 1 have no column ``fill``: all of them are by ``zero``.
+ZEROED_VERSION = 2
 ZEROED = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -111,13 +115,31 @@ ZEROED = pa.schema(
         pa.field("source_photo", pa.string()),
         pa.field("mos", pa.float64()),
         # What chose the half: a rule (level_plcc ...), a measure (averaged_...), or a control (control_random,
-        # control_centre, control_other); null for the photo as it is.
+        # control_centre, control_other); null for the photo as it is; order_RANKING along the order of its blocks.
         pa.field("ranking", pa.string()),
-        pa.field("zeroed_half", pa.string(), nullable=False),  # none, important, trivial
+        # none, important, trivial; along an order deletion (its first 1 .. B blocks) and insertion (all but those).
+        pa.field("zeroed_half", pa.string(), nullable=False),
         pa.field("zeroed_blocks", pa.uint16(), nullable=False),  # bit set = zeroed
         pa.field("score", pa.float32(), nullable=False),  # native MOS units
+        # What the pixels of these blocks are set to: zero (the paper's), photo_mean, blur, inpaint, black; none for the
+        # photo as it is.
+        pa.field("fill", pa.string(), nullable=False),
     ]
 )
+# As an expression of SQL: the column ``fill`` of rows of version 1.
+OLDER_FILL = "CASE WHEN zeroed_half = 'none' THEN 'none' ELSE 'zero' END"
+
+
+def with_fill(rows: pa.Table) -> pa.Table:
+    """Rows of ``zeroed/`` of any version as those of ``ZEROED_VERSION``, as far as columns are there.
+
+    What gets a column ``fill`` must have ``zeroed_half``.
+    """
+    if "fill" in rows.column_names:
+        return rows
+    rows = rows.cast(with_metadata(rows.schema, metadata(rows.schema) | {"schema_version": ZEROED_VERSION}))
+    fill = ["none" if half == "none" else "zero" for half in rows["zeroed_half"].to_pylist()]
+    return rows.append_column(ZEROED.field("fill"), pa.array(fill, pa.string()))
 
 
 def explain(blocks: int) -> pa.Schema:
@@ -150,6 +172,9 @@ MAPS = pa.schema(
         pa.field("pixels", pa.list_(pa.uint8()), nullable=False),  # row by row from the top left
     ]
 )
+
+
+ORDER = "order_"  # how rankings of whole orders begin in ``zeroed/``
 
 
 def explained(method: str, model: str) -> str:

@@ -144,6 +144,7 @@ TABLE1 = pa.schema(
         pa.field("model_run", pa.string()),  # of the zeroed rows; null where there are none
         pa.field("kind", pa.string(), nullable=False),  # rule, measure, control: what picked the halves
         pa.field("ranking", pa.string(), nullable=False),  # its name, as in the zeroed rows
+        pa.field("fill", pa.string(), nullable=False),  # what the pixels of the half were set to: zero (the paper) ...
         pa.field("default_rule", pa.bool_(), nullable=False),
         pa.field("n", pa.int64(), nullable=False),  # images behind the row
         pa.field("n_mos", pa.int64(), nullable=False),
@@ -179,6 +180,7 @@ TABLE1_CONTROLS = pa.schema(
         pa.field("model", pa.string(), nullable=False),
         pa.field("ranking", pa.string(), nullable=False),
         pa.field("control", pa.string(), nullable=False),
+        pa.field("fill", pa.string(), nullable=False),
         pa.field("n", pa.int64(), nullable=False),  # images that both rows have
         *_with_interval("important"),
         *_with_interval("important_mos"),
@@ -321,6 +323,8 @@ SUFFICIENT_FRACTION = pa.schema(
 FAITHFULNESS = pa.schema(
     [
         *_OF_RUN,
+        pa.field("model", pa.string()),  # whose score it is
+        pa.field("fill", pa.string(), nullable=False),  # masked (in the transformer), or what pixels were set to
         pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
         pa.field("name", pa.string(), nullable=False),
         pa.field("default_rule", pa.bool_(), nullable=False),
@@ -332,6 +336,52 @@ FAITHFULNESS = pa.schema(
         *_with_interval("deletion_less_random"),  # paired, image by image
         *_with_interval("random_less_insertion"),
         *_with_interval("better"),  # share of images with a gap above 0
+        *_with_interval("comprehensiveness"),  # absolute change with the important half deleted, MOS units
+        *_with_interval("sufficiency"),  # with nothing but the important half
+        *_with_interval("comprehensiveness_bins"),  # mean over the first 1, 5, 10, 20 and 50% of the blocks
+        *_with_interval("sufficiency_bins"),
+        *_LAST,
+    ]
+)
+
+
+# The mean curves behind the areas: a row an order and number of blocks.
+FAITHFULNESS_CURVES = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("model", pa.string()),  # whose score it is
+        pa.field("fill", pa.string(), nullable=False),  # masked (in the transformer), or what pixels were set to
+        pa.field("kind", pa.string(), nullable=False),  # rule, measure, explanation, random
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("blocks", pa.int32(), nullable=False),  # deleted, or inserted: 0 .. all
+        pa.field("fraction", pa.float64(), nullable=False),  # of the blocks
+        pa.field("n", pa.int64(), nullable=False),
+        *_RESAMPLED,
+        *_with_interval("deletion"),  # mean absolute change of the score, MOS units
+        *_with_interval("insertion"),
+        *_LAST,
+    ]
+)
+
+
+# The ranking model's scores with the pixels of a half filled against those with it masked; parts of the MOS scale.
+FILLS_TABLE = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("model", pa.string()),
+        pa.field("kind", pa.string(), nullable=False),  # rule, measure, control
+        pa.field("ranking", pa.string(), nullable=False),
+        pa.field("default_rule", pa.bool_(), nullable=False),
+        pa.field("taken_away", pa.string(), nullable=False),  # the half: important, trivial
+        pa.field("fill", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),  # images that have the half with every fill of it
+        *_RESAMPLED,
+        *_with_interval("plcc"),  # of the filled with the masked score
+        *_with_interval("difference"),  # mean absolute difference of the two
+        *_with_interval("shift"),  # mean of filled less masked
+        *_with_interval("masked_change"),  # mean absolute change from the whole photo's score
+        *_with_interval("filled_change"),
         *_LAST,
     ]
 )

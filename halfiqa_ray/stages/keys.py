@@ -77,7 +77,10 @@ def measures_key(
 
 
 def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None, seed: int) -> str:
-    """Full key of a model's zeroed scores (hex): the model, what its halves came from, and the controls' seed."""
+    """Full key of a model's zeroed scores (hex): the model, what its halves came from, and the controls' seed.
+
+    Fills are no part of it: rows of any fill stand side by side and are told apart by their column ``fill``.
+    """
     return fingerprint(
         {
             "version": ZEROED_VERSION,
@@ -93,6 +96,8 @@ def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None,
 def explain_key(record: CheckpointRecord, rank: RankSettings, lime: LimeSettings, seed: int) -> str:
     """Full key of explanations of a model's scores (hex)."""
     layer = record.model.outside.layer  # of a model that is not ours; the others have one map for Grad-CAM
+    # As it was before there was a choice of fills: what is explained stays explained.
+    of_lime = lime.model_dump(mode="json", exclude={"fill"} if lime.fill == "zero" else None)
     return fingerprint(
         ({} if layer is None else {"layer": layer})
         | {
@@ -101,7 +106,7 @@ def explain_key(record: CheckpointRecord, rank: RankSettings, lime: LimeSettings
             "preprocessing": _preprocessing(record),
             "grid": [rank.grid.rows, rank.grid.columns],
             "portrait": rank.portrait,
-            "lime": lime.model_dump(mode="json"),
+            "lime": of_lime,
             "seed": seed,
         }
     )

@@ -12,7 +12,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.stages.parts import Output
 
 MEASURES_KEY = ("image_id", "measure")
-ZEROED_KEY = ("image_id", "ranking", "zeroed_half", "zeroed_blocks")
+ZEROED_KEY = ("image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill")
 EXPLAIN_KEY = ("image_id", "method")
 MAPS_KEY = ("image_id", "name", "model")
 
@@ -29,8 +29,10 @@ def measures_output(folder: str, blocks: int, metadata: dict[str, Any]) -> Outpu
 
 
 def zeroed_output(folder: str, model: int, metadata: dict[str, Any]) -> Output:
-    """``zeroed/`` of one model, given by its number in the stream: rows of an image and ranking."""
-    return Output(folder, schema.with_metadata(schema.ZEROED, metadata), ZEROED_KEY, _ZeroedBy(model))
+    """``zeroed/`` of one model, given by its number in the stream: rows of an image, ranking and fill."""
+    metadata = metadata | {"schema_version": schema.ZEROED_VERSION}
+    columns = schema.with_metadata(schema.ZEROED, metadata)
+    return Output(folder, columns, ZEROED_KEY, _ZeroedBy(model), schema.with_fill)
 
 
 def explain_output(folder: str, model: int, blocks: int, metadata: dict[str, Any]) -> Output:

@@ -49,6 +49,7 @@ class Output:
     columns: pa.Schema  # with metadata
     key: tuple[str, ...] = ("image_id",)  # columns that tell a row from every other
     rows: Callable[[pa.Table], pa.Table] = lambda rows: rows.filter(pc.is_null(rows["error"]))
+    brought: Callable[[pa.Table], pa.Table] = lambda rows: rows  # stored rows of an older version to these columns
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,16 @@ def finished_ids(folder: str) -> set[str]:
     return done
 
 
-def compact(folder: str, large: int = LARGE_FILE, key: tuple[str, ...] = ("image_id",)) -> int:
+def compact(
+    folder: str,
+    large: int = LARGE_FILE,
+    key: tuple[str, ...] = ("image_id",),
+    brought: Callable[[pa.Table], pa.Table] = lambda rows: rows,
+) -> int:
     """Merge part files (and a last small data file) into files of about ``large`` bytes; returns how many remain.
 
     Sizes are in memory. A row whose ``key`` stands in two files, as after an interrupted compaction, is kept once.
+    ``brought`` makes rows of older files those of today (`Output.brought`).
     """
     files = storage.list_files(folder, ".parquet")
     parts = [f for f in files if _name(f).startswith(PART)]
@@ -101,11 +108,13 @@ def compact(folder: str, large: int = LARGE_FILE, key: tuple[str, ...] = ("image
     kept = [f for f in whole if f not in small]
     seen: set[tuple[Any, ...]] = set()
     for file in kept:
-        seen.update(_keys(storage.read_table(file, list(key)), key))
+        seen.update(
+            _keys(brought(storage.read_table(file, [n for n in storage.read_schema(file).names if n in key])), key)
+        )
     written: list[str] = []
     batch: list[pa.Table] = []
     for file in [*small, *parts]:
-        rows = storage.read_table(file)
+        rows = brought(storage.read_table(file))
         fresh = [each not in seen for each in _keys(rows, key)]
         seen.update(_keys(rows, key))
         batch.append(rows.filter(pa.array(fresh, pa.bool_())))

@@ -16,7 +16,8 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.stages.explain import EXPLAIN_WORK
 from halfiqa_ray.stages.parts import finished_ids
 from halfiqa_ray.stages.score import KNOWN_HALVES
-from halfiqa_ray.stages.zeroing import WORK, Halves
+from halfiqa_ray.stages.zeroing import NOT_FILLED, ORDERS, SINGLE_BLOCK, WORK, ZERO, Halves
+from halfiqa_ray.tables.stored.derived import read_zeroed_rows
 
 CARRIED = ["image_id", "uri", "split", "source_photo", "mos"]
 
@@ -37,6 +38,8 @@ class Wanted:
 
     ``rankings`` are those whose halves an image's own scores, measures, explanations or name give. ``given`` are the
     others, with the half of every image that has one. Of rankings in ``own`` only one model is asked, by its number.
+    Every ranking is asked with all ``fills``, but single blocks with the paper's alone. Along ``orders`` (masks of the
+    first 1 .. B blocks), the images that have one are asked with ``order_fills``.
     """
 
     rank: str | None = None
@@ -48,6 +51,9 @@ class Wanted:
     rankings: Sequence[str] = ()
     given: Mapping[str, Halves] = field(default_factory=dict)  # ranking: image: half
     own: Mapping[str, int] = field(default_factory=dict)
+    fills: Sequence[str] = (ZERO,)
+    orders: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)  # ranking: image: its first blocks
+    order_fills: Sequence[str] = ()
     explainers: Sequence[Explainer] = ()
     methods: Sequence[str] = ()
     explained_images: frozenset[str] = frozenset()
@@ -59,7 +65,8 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
     """The manifest rows with something left to do: ``CARRIED``, and what that is.
 
     Bools ``rank``, ``measure`` and ``mapped``; ``explain`` (``EXPLAIN_WORK``) and ``zero`` (``WORK``), the pairs of
-    model and method, and of model and ranking, that are missing; ``halves``, the halves that are known. An image
+    model and method, and of model, ranking and fill, that are missing; ``halves`` and
+    ``orders`` (``ORDERS``), the halves and orders that are known. An image
     whose pixel maps are missing is explained again: they are stored before, and nowhere else.
     """
     ranked = rule_halves(wanted.rank, wanted.rankings)
@@ -67,6 +74,9 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
     explained = explained_halves(wanted.explainers)
     mapped = finished_ids(wanted.maps) if wanted.maps else set()
     zeroed = [zeroed_rankings(folder) for folder in wanted.zeroed]
+    fills: dict[str | None, Sequence[str]] = {None: (NOT_FILLED,), SINGLE_BLOCK: (ZERO,)}
+    for ranking in wanted.orders:
+        fills[ranking] = wanted.order_fills
     todo, columns = [], []
     for number, image_id in enumerate(rows["image_id"].to_pylist()):
         missing: list[dict[str, Any]] = []
@@ -75,10 +85,12 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
             known |= ranked.get(image_id, {}) | measured.get(image_id, {}) | explained.get(image_id, {})
             known |= {ranking: halves[image_id] for ranking, halves in wanted.given.items() if image_id in halves}
             rankings = [None, *wanted.rankings, *(r for r, halves in wanted.given.items() if image_id in halves)]
+            rankings += [ranking for ranking, of_image in wanted.orders.items() if image_id in of_image]
             for model, done in enumerate(zeroed):
-                there: Set[str | None] = done.get(image_id, frozenset())
+                there: Set[tuple[str | None, str]] = done.get(image_id, frozenset())
                 ours = (r for r in rankings if r is None or wanted.own.get(r, model) == model)
-                missing += [{"model": model, "ranking": r} for r in ours if r not in there]
+                asked = ((r, fill) for r in ours for fill in fills.get(r, wanted.fills))
+                missing += [{"model": model, "ranking": r, "fill": f} for r, f in asked if (r, f) not in there]
         rank = wanted.fill_rank and image_id not in ranked
         measure = wanted.fill_measures and image_id not in measured
         draw = image_id in wanted.mapped_images and image_id not in mapped
@@ -93,11 +105,13 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
         if rank or measure or explain or missing:
             todo.append(number)
             halves = [{"ranking": r, "half": half} for r, half in known.items()] if missing else None
-            columns.append((rank, measure, draw, explain, missing, halves))
+            along = {m["ranking"] for m in missing} & wanted.orders.keys()
+            orders = [{"ranking": r, "first": wanted.orders[r][image_id]} for r in sorted(along)] or None
+            columns.append((rank, measure, draw, explain, missing, halves, orders))
     left = rows.select(CARRIED).take(pa.array(todo, pa.int64()))
     flags = (("rank", pa.bool_()), ("measure", pa.bool_()), ("mapped", pa.bool_()))
-    kinds = (*flags, ("explain", EXPLAIN_WORK), ("zero", WORK), ("halves", KNOWN_HALVES))
-    for (name, kind), values in zip(kinds, zip(*columns, strict=True) if columns else [()] * 6, strict=True):
+    kinds = (*flags, ("explain", EXPLAIN_WORK), ("zero", WORK), ("halves", KNOWN_HALVES), ("orders", ORDERS))
+    for (name, kind), values in zip(kinds, zip(*columns, strict=True) if columns else [()] * 7, strict=True):
         left = left.append_column(name, pa.array(list(values), kind))
     return left
 
@@ -134,12 +148,16 @@ def explained_halves(explainers: Sequence[Explainer]) -> dict[str, Halves]:
     return found
 
 
-def zeroed_rankings(folder: str) -> dict[str, set[str | None]]:
-    """Of every image in a folder of ``zeroed/`` the rankings that are there; None for the photo as it is."""
-    found: dict[str, set[str | None]] = {}
-    for rows in _tables(folder, ["image_id", "ranking"]):
-        for image_id, ranking in zip(rows["image_id"].to_pylist(), rows["ranking"].to_pylist(), strict=True):
-            found.setdefault(image_id, set()).add(ranking)
+def zeroed_rankings(folder: str) -> dict[str, set[tuple[str | None, str]]]:
+    """Of every image in a folder of ``zeroed/`` the rankings that are there, with their fills.
+
+    The photo as it is is the ranking None with the fill ``NOT_FILLED``.
+    """
+    found: dict[str, set[tuple[str | None, str]]] = {}
+    for file in storage.list_files(folder, ".parquet"):
+        rows = read_zeroed_rows(file, ["image_id", "ranking", "fill"])
+        for image_id, *done in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True):
+            found.setdefault(image_id, set()).add((done[0], done[1]))
     return found
 
 

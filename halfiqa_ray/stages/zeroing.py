@@ -1,6 +1,6 @@
 """Stage: decoded photos and the halves of their blocks in, the scores of every model with a half zeroed out.
 
-Section 4.1 of the paper. Shape suffixes: N images, H and W pixels, C channels.
+Section 4.1 of the paper, and fills other than zero. Shape suffixes: N images, H and W pixels, C channels.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
+from halfiqa_ray import schema
 from halfiqa_ray.config import GridSettings
+from halfiqa_ray.masking.fills import BACKGROUNDS, background, fill_blocks
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.zeroing import zero_blocks
 from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.sources import Source, load, uri_of
 from halfiqa_ray.stages.decode import batches, pixels_of
 
-# What is asked of a row: pairs of a model (its number) and a ranking (null: the photo as it is).
-WORK = pa.list_(pa.struct([pa.field("model", pa.int32()), pa.field("ranking", pa.string())]))
+# What is asked of a row: a model (its number), a ranking (null: the photo as it is) and a fill (then NOT_FILLED).
+WORK = pa.list_(
+    pa.struct([pa.field("model", pa.int32()), pa.field("ranking", pa.string()), pa.field("fill", pa.string())])
+)
 # The column that this stage adds.
 ZEROED = pa.list_(
     pa.struct(
@@ -31,13 +36,19 @@ ZEROED = pa.list_(
             pa.field("ranking", pa.string()),
             pa.field("zeroed_half", pa.string()),
             pa.field("zeroed_blocks", pa.uint16()),
+            pa.field("fill", pa.string()),
             pa.field("score", pa.float32()),
         ]
     )
 )
+# The orders that are known: a ranking (order_...), and its first 1 .. B blocks as bit masks.
+ORDERS = pa.list_(pa.struct([pa.field("ranking", pa.string()), pa.field("first", pa.list_(pa.uint16()))]))
 Halves = dict[str, int]  # ranking: important half, bit set = block is important
 # The ranking of rows with one block zeroed, each as an important half of one block; it needs no half.
 SINGLE_BLOCK = "single_block"
+# The fill of the photo as it is, and the paper's.
+NOT_FILLED, ZERO = "none", "zero"
+_Variant = tuple[str | None, str, str, int]  # ranking, half, fill, zeroed blocks
 
 
 @dataclass
@@ -52,7 +63,9 @@ class Found:
 def variants(work: Sequence[dict[str, Any]] | None, blocks: int) -> int:
     """How many predictions some ``WORK`` of one image asks for, with equal masks counted as often as they are named."""
     count = {None: 1, SINGLE_BLOCK: blocks}
-    return sum(count.get(asked["ranking"], 2) for asked in work or ())
+    along = 2 * blocks - 1
+    rankings = [asked["ranking"] for asked in work or ()]
+    return sum(along if (r or "").startswith(schema.ORDER) else count.get(r, 2) for r in rankings)
 
 
 class ScoreZeroed:
@@ -86,63 +99,95 @@ class ScoreZeroed:
     def __call__(self, rows: pa.Table, halves: Sequence[Halves]) -> list[Found]:
         """What is found of each row of ``Decode``, of the work (``WORK``) in its column ``zero``.
 
-        ``halves`` are the important halves of each row's rankings. A ranking without one, and a score that is not
-        finite, are errors of the image; the rest is still found.
+        ``halves`` are the important halves of each row's rankings; its column ``orders`` (``ORDERS``), where there is
+        one, has the orders. A ranking without one, and a score that is not finite, are errors of the image; the rest is
+        still found.
         """
         work = [asked or [] for asked in rows["zero"].to_pylist()]
+        given = rows["orders"].to_pylist() if "orders" in rows.column_names else [None] * rows.num_rows
+        orders = [{each["ranking"]: each["first"] for each in some or ()} for some in given]
         found = [Found([]) for _ in work]
         there = set(range(rows.num_rows)) - {i for i, error in enumerate(rows["error"].to_pylist()) if error}
         for number, model in enumerate(self.models):
-            rankings = {i: [w["ranking"] for w in work[i] if w["model"] == number] for i in sorted(there)}
-            wanted = {i: self._variants(some, halves[i]) for i, some in rankings.items()}
-            scores = self._scores(model, rows, {i: {v[2] for v in some} for i, some in wanted.items()})
+            asked = {i: [w for w in work[i] if w["model"] == number] for i in sorted(there)}
+            wanted = {i: self._variants(some, halves[i], orders[i]) for i, some in asked.items()}
+            scores = self._scores(model, rows, {i: {v[2:] for v in some} for i, some in wanted.items()})
             for i, variants in wanted.items():
                 uri = rows["uri"][i].as_py()
-                for ranking in sorted(set(rankings[i]) - {v[0] for v in variants}, key=str):
+                for ranking in sorted({w["ranking"] for w in asked[i]} - {v[0] for v in variants}, key=str):
                     found[i].error = "no half"
                     found[i].message = f"{uri}: {ranking} gives this image no half; was it ranked and measured?"
-                if not all(np.isfinite(scores[i, blocks]) for _, _, blocks in variants):
+                if not all(np.isfinite(scores[i, fill, blocks]) for _, _, fill, blocks in variants):
                     found[i].error = "zeroed score is not finite"
                     found[i].message = f"{uri}: {self.names[number]} gave a score that is not a number"
                     continue
-                for ranking, half, blocks in variants:
+                for ranking, half, fill, blocks in variants:
                     found[i].rows.append(
                         {
                             "model": number,
                             "ranking": ranking,
                             "zeroed_half": half,
                             "zeroed_blocks": blocks,
-                            "score": scores[i, blocks],
+                            "fill": fill,
+                            "score": scores[i, fill, blocks],
                         }
                     )
         return found
 
-    def _variants(self, rankings: Sequence[str | None], halves: Halves) -> list[tuple[str | None, str, int]]:
-        """Ranking, half and zeroed blocks of all that is to be predicted of one image."""
-        variants: list[tuple[str | None, str, int]] = []
-        for ranking in rankings:
+    def _variants(
+        self, work: Sequence[dict[str, Any]], halves: Halves, orders: Mapping[str, Sequence[int]]
+    ) -> list[_Variant]:
+        """All that is to be predicted of one image."""
+        variants: list[_Variant] = []
+        for asked in work:
+            ranking, fill = asked["ranking"], asked["fill"]
             if ranking is None:
-                variants.append((None, "none", 0))
+                variants.append((None, "none", NOT_FILLED, 0))
             elif ranking == SINGLE_BLOCK:
-                variants += [(ranking, "important", 1 << block) for block in range(self.grid.blocks)]
+                variants += [(ranking, "important", fill, 1 << block) for block in range(self.grid.blocks)]
+            elif ranking in orders:
+                first = orders[ranking]
+                variants += [(ranking, "deletion", fill, mask) for mask in first]
+                variants += [(ranking, "insertion", fill, self.grid.full ^ mask) for mask in first[:-1]]
             elif ranking in halves:
                 half = halves[ranking]
-                variants += [(ranking, "important", half), (ranking, "trivial", self.grid.full ^ half)]
+                variants += [(ranking, "important", fill, half), (ranking, "trivial", fill, self.grid.full ^ half)]
         return variants
 
     def _scores(
-        self, model: QualityModel, rows: pa.Table, wanted: dict[int, set[int]]
-    ) -> dict[tuple[int, int], np.float32]:
-        """The score of every row number and mask (zeroed blocks) that is wanted, each run once."""
+        self, model: QualityModel, rows: pa.Table, wanted: dict[int, set[tuple[str, int]]]
+    ) -> dict[tuple[int, str, int], np.float32]:
+        """The score of every row number, fill and mask (zeroed blocks) that is wanted, each run once."""
         size = model.preprocessing.height, model.preprocessing.width
-        scores: dict[tuple[int, int], np.float32] = {}
-        each = (((i, mask), pixels) for i, pixels in pixels_of(rows, size) for mask in sorted(wanted.get(i, ())))
+        scores: dict[tuple[int, str, int], np.float32] = {}
+        each = (((i, *one), pixels) for i, pixels in pixels_of(rows, size) for one in sorted(wanted.get(i, ())))
+        backgrounds: dict[tuple[int, str], Tensor] = {}
         for keys, pixels_NHWC in batches(each, self.batch_size):
             padded_NHWC = np.empty((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
             padded_NHWC[: len(keys)], padded_NHWC[len(keys) :] = pixels_NHWC, pixels_NHWC[:1]
-            masks_N = [mask for _, mask in keys] + [0] * (self.batch_size - len(keys))
+            masks_N = [mask if fill == ZERO else 0 for _, fill, mask in keys] + [0] * (self.batch_size - len(keys))
             with torch.inference_mode():
-                images_NCHW = model.normalise(torch.from_numpy(padded_NHWC).to(self.device))
-                score_N = model(zero_blocks(images_NCHW, masks_N, self.grid)).score_N.float().cpu().numpy()
+                pixels = torch.from_numpy(padded_NHWC).to(self.device)
+                images_NCHW = zero_blocks(model.normalise(pixels), masks_N, self.grid)
+                # Those of the last batch are kept: it may have ended within the masks of a photo.
+                backgrounds = _backgrounds(keys, pixels, backgrounds)
+                for place, (i, fill, mask) in enumerate(keys):
+                    if fill not in (ZERO, NOT_FILLED):
+                        photo_HWC = pixels[place].float() / 255
+                        filled_HWC = fill_blocks(photo_HWC, mask, self.grid, fill, backgrounds.get((i, fill)))
+                        images_NCHW[place] = model.standardise(filled_HWC[None])[0]
+                score_N = model(images_NCHW).score_N.float().cpu().numpy()
             scores |= dict(zip(keys, score_N[: len(keys)], strict=True))
         return scores
+
+
+def _backgrounds(
+    keys: Sequence[tuple[int, str, int]], pixels_NHWC: Tensor, known: dict[tuple[int, str], Tensor]
+) -> dict[tuple[int, str], Tensor]:
+    """By row number and fill the `background` of the photos of a batch, made where it is not ``known``."""
+    found: dict[tuple[int, str], Tensor] = {}
+    for (i, fill, _), pixels_HWC in zip(keys, pixels_NHWC, strict=False):  # the batch is padded
+        if fill in BACKGROUNDS and (i, fill) not in found:
+            there = known.get((i, fill))
+            found[i, fill] = background(pixels_HWC.float() / 255, fill) if there is None else there
+    return found

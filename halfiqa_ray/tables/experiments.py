@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,19 @@ from halfiqa_ray.tables.beyond import (
     blocks_text,
     explanations_text,
     faithfulness_text,
+    fills_text,
     shapley_estimates_text,
     sufficiency_text,
 )
 from halfiqa_ray.tables.beyond.explanations import explanations
-from halfiqa_ray.tables.beyond.faithfulness import faithfulness, order_curves
+from halfiqa_ray.tables.beyond.faithfulness import (
+    changes,
+    faithfulness,
+    faithfulness_curves,
+    filled_changes,
+    order_curves,
+)
+from halfiqa_ray.tables.beyond.fills import filled_halves, fills, masked_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
 from halfiqa_ray.tables.beyond.positions import positions
 from halfiqa_ray.tables.beyond.shapley_estimates import shapley_estimates
@@ -35,6 +44,7 @@ from halfiqa_ray.tables.stored.derived import (
     Measured,
     Zeroed,
     read_explanations,
+    read_fills,
     read_measures,
     read_zeroed,
     why_not_zeroed,
@@ -56,7 +66,9 @@ PAGES = {
     "matching_histogram": table2_text.HISTOGRAM,
     "sufficiency": sufficiency_text.PAGE,
     "sufficient_fraction": sufficiency_text.FRACTION,
+    "fills": fills_text.PAGE,
     "faithfulness": faithfulness_text.PAGE,
+    "faithfulness_curves": faithfulness_text.CURVES,
     "shapley_estimates": shapley_estimates_text.PAGE,
     "agreement": blocks_text.AGREEMENT,
     "positions": blocks_text.POSITIONS,
@@ -83,14 +95,15 @@ def make_experiments(
     """
     measures, missing = read_measures(output, run, images)
     models = read_zeroed(output, run, images)
+    filled = read_fills(output, run, images, models)
     explained = read_explanations(output, run, images, models)
     ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
     others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
     tables = {
-        **zeroing_tables(output, run, images, models, rule, resampling, mapper),
+        **zeroing_tables(output, run, images, models, rule, resampling, mapper, filled),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
         **table2_tables(ours, others, rule, resampling),
-        **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper, explained),
+        **stored_score_tables(run, images, made, measures, models, rule, resampling, mapper, explained, filled),
     }
     return _told(tables, run, models)
 
@@ -104,11 +117,19 @@ def explanation_tables(
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     orders = _orders(by_rule, measures, explained)
     along = order_curves(run.grid, [one for _, one in orders])
-    scanned = scan_all(images, run.grid, along, [0], mapper)
+    filled = read_fills(output, run, images, models)
+    ranker = _ranker(run, models, filled)
+    halves = filled_halves(list(ranker.values()))
+    scanned = scan_all(images, run.grid, [*along, *masked_curves(run.grid, halves)], [0], mapper)
+    masked_NC = scanned.picked_NC[:, len(along) * run.grid.blocks :]
+    moved = changes(run, images, orders, along, scanned)
+    moved += filled_changes([model for some in (models, *filled.values()) for model in some])
     tables = {
-        **zeroing_tables(output, run, images, models, rule, resampling, mapper),
+        **zeroing_tables(output, run, images, models, rule, resampling, mapper, filled),
         "explanations": explanations(run, images, models, explained, rule, resampling, mapper),
-        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
+        "fills": fills(run, images, ranker, halves, masked_NC, rule, resampling),
+        "faithfulness": faithfulness(run, images, moved, rule, resampling),
+        "faithfulness_curves": faithfulness_curves(run, images, moved, rule, resampling),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
     }
     return _told(tables, run, models)
@@ -161,15 +182,23 @@ def zeroing_tables(
     rule: str,
     resampling: Resampling,
     mapper: Mapper = in_process,
+    filled: Mapping[str, list[Zeroed]] = MappingProxyType({}),
 ) -> Tables:
-    """Table I, its controls, and the averaged-measure experiment. Models without rows are named with the reason."""
+    """Table I, its controls, and the averaged-measure experiment. Models without rows are named with the reason.
+
+    ``filled`` are the models with halves by other fills than zero, by fill.
+    """
     models = without_explanations(models)
     correlated = correlate_zeroed(images, models, resampling, mapper)
     there = {paper.paper_model(model.model) for model in models}
     missing = {name: why_not_zeroed(output, run, name) for name in paper.MODELS if name not in there}
+    of_fills = [
+        (others, correlate_zeroed(images, others, resampling, mapper))
+        for others in (without_explanations(some) for some in filled.values())
+    ]
     return {
-        "table1": table1(run, models, correlated, rule, resampling, missing),
-        "table1_controls": table1_controls(run, models, correlated),
+        "table1": table1(run, models, correlated, rule, resampling, missing, of_fills),
+        "table1_controls": table1_controls(run, models, correlated, of_fills),
         "averaged_measure": averaged_measure(run, models, correlated),
     }
 
@@ -184,8 +213,12 @@ def stored_score_tables(
     resampling: Resampling,
     mapper: Mapper = in_process,
     explained: Sequence[Explained] = (),
+    filled: Mapping[str, list[Zeroed]] = MappingProxyType({}),
 ) -> Tables:
-    """Sufficiency, agreement, positions and interactions. Reads the scores of all subsets once more."""
+    """What comes of stored scores beyond the paper's tables. Reads the scores of all subsets once more.
+
+    ``filled`` are the models with halves by other fills than zero, by fill.
+    """
     grid = run.grid
     importance = curves.read_importance(images, grid)
     by_rule = agreement.rule_weights(importance, images.halves)
@@ -203,20 +236,38 @@ def stored_score_tables(
     along = order_curves(grid, [one for _, one in orders])
     per_image = along[: 2 * len(by_rule)]  # the rules come first, each from either end
     wanted = [subset for some in fixed.values() for curve in some for subset in curve.kept or ()]
-    scanned = scan_all(images, grid, along, [*wanted, 0], mapper)
+    ranker = _ranker(run, models, filled)
+    halves = filled_halves(list(ranker.values()))
+    scanned = scan_all(images, grid, [*along, *masked_curves(grid, halves)], [*wanted, 0], mapper)
+    masked_NC = scanned.picked_NC[:, len(along) * grid.blocks :]
+    moved = changes(run, images, orders, along, scanned)
+    moved += filled_changes([model for some in (models, *filled.values()) for model in some])
     curve_table, fractions = sufficiency(run, images, per_image, fixed, scanned, plcc, rule, resampling, mapper)
     position, bias = positions(run, images, by_rule, rule, resampling)
     pairs, distances = interactions(run, images, scanned.interaction_NP, resampling)
     return {
         "sufficiency": curve_table,
         "sufficient_fraction": fractions,
-        "faithfulness": faithfulness(run, images, orders, along, scanned, rule, resampling),
+        "fills": fills(run, images, ranker, halves, masked_NC, rule, resampling),
+        "faithfulness": faithfulness(run, images, moved, rule, resampling),
+        "faithfulness_curves": faithfulness_curves(run, images, moved, rule, resampling),
         "shapley_estimates": shapley_estimates(run, images, resampling, importance["shapley"], mapper),
         "agreement": _agreement(run, images, by_rule, measures, models, explained, resampling),
         "positions": position,
         "position_bias": bias,
         "interaction": pairs,
         "interaction_distance": distances,
+    }
+
+
+def _ranker(run: Run, models: Sequence[Zeroed], filled: Mapping[str, Sequence[Zeroed]]) -> dict[str, Zeroed]:
+    """By fill the zeroed scores of the very model that ranks."""
+    weights = run.metadata.get("checkpoint_sha256")
+    return {
+        one.fill: one
+        for some in (models, *filled.values())
+        for one in some
+        if one.model == run.metadata.get("model") and (None in (weights, one.weights) or weights == one.weights)
     }
 
 

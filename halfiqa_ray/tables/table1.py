@@ -5,6 +5,8 @@ the correlation of the prediction on the zeroed with that on the original image,
 zeroed image with the mean opinion scores (Section 4.1). Scopes are the test splits, as in the paper, and all images
 that were zeroed.
 
+Rows of other fills than the paper's zero (masking/fills.py) stand below its row, of the images that were filled so.
+
 Intervals are 95% percentile bootstrap over images, or over source photos where images are crops. All models and rows
 of a scope share the resamples, so that differences and means over models have intervals too.
 Shape suffixes: N images of the rank run, R columns, D resamples.
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from halfiqa_ray import schema
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.section2 import NOTHING_VARIES, Correlations, Resampling, correlate
-from halfiqa_ray.tables.stored.derived import Zeroed
+from halfiqa_ray.tables.stored.derived import ZERO, Zeroed
 from halfiqa_ray.tables.stored.means import Units
 from halfiqa_ray.tables.stored.reading import ALL, Images, Run
 from halfiqa_ray.tables.stored.scan import Mapper, in_process
@@ -33,6 +35,7 @@ CONTROLS = ("control_random", "control_centre", "control_other")
 RULES = (*schema.IMAGE_RULES, "image_plcc")
 AVERAGED = "averaged"  # how the names of averaged measures begin
 KINDS = ("rule", "measure", "control")
+NO_HALF = "no half is zeroed: jobs/zero.py does that"
 
 
 @dataclass(frozen=True)
@@ -140,21 +143,47 @@ def table1(
     rule: str,
     resampling: Resampling,
     missing: Mapping[str, str],
+    filled: Sequence[tuple[Sequence[Zeroed], Correlated]] = (),
 ) -> pa.Table:
     """Columns of ``schema.TABLE1``: every model with rows, then a row with the reason for each model in ``missing``.
 
-    The rankings that the paper and its controls need have a row each, blank where they were not zeroed.
+    The rankings that the paper and its controls need have a row each, blank where they were not zeroed, unless another
+    fill was. ``filled`` are models with other fills and their correlations, fill by fill.
     """
     rows = []
-    for scope in correlated.units or [ALL]:
-        units = correlated.units.get(scope)
-        for model in models:
-            found = correlated.found[scope, model.model]
-            wanted = {rule, "score_change", *CONTROLS, *found.rankings}
-            if not any(name.startswith(AVERAGED) for name in wanted):
-                wanted.add(AVERAGED)
+    scopes = dict.fromkeys(scope for one in (correlated, *(found for _, found in filled)) for scope in one.units)
+    for scope in scopes or [ALL]:
+        of_fills = [(models, correlated), *filled]
+        most = {
+            name: max((found.n_R.max(initial=0) for found in some), default=0)
+            for name in {model.model for some, _ in of_fills for model in some}
+            for some in [[each.found[scope, name] for _, each in of_fills if (scope, name) in each.found]]
+        }
+        lines: list[dict[str, Any]] = []
+        for model, each in ((model, each) for some, each in of_fills for model in some):
+            if (scope, model.model) not in each.found:
+                continue
+            found = each.found[scope, model.model]
+            wanted = set(found.rankings)
+            if model.fill == ZERO and (wanted or not filled):
+                wanted |= {rule, "score_change", *CONTROLS}
+                if not any(name.startswith(AVERAGED) for name in wanted):
+                    wanted.add(AVERAGED)
             ordered = sorted(wanted, key=lambda name: (KINDS.index(kind_of(name)), name != rule, _order(name)))
-            rows += [_row(run, scope, model, found, ranking, rule, units, resampling) for ranking in ordered]
+            lines += [
+                _row(run, scope, model, found, ranking, rule, each.units[scope], resampling, most[model.model])
+                for ranking in ordered
+            ]
+        # Fills of a ranking side by side; the sort keeps all else as it is.
+        first: dict[tuple[str, str], int] = {}
+        for place, line in enumerate(lines):
+            first.setdefault((line["model"], line["ranking"]), place)
+        order = list(dict.fromkeys(model.model for some, _ in of_fills for model in some))
+        lines.sort(key=lambda line: (order.index(line["model"]), first[line["model"], line["ranking"]]))
+        rows += lines
+        units = correlated.units.get(scope)
+        if not lines:
+            rows += [_blank(run, scope, name, rule, units, resampling) | {"note": NO_HALF} for name in order]
         rows += [
             _blank(run, scope, name, rule, units, resampling) | {"note": reason} | _paper(run, name, rule)
             for name, reason in missing.items()
@@ -162,17 +191,26 @@ def table1(
     return table_of(rows, schema.TABLE1)
 
 
-def table1_controls(run: Run, models: Sequence[Zeroed], correlated: Correlated) -> pa.Table:
+def table1_controls(
+    run: Run,
+    models: Sequence[Zeroed],
+    correlated: Correlated,
+    filled: Sequence[tuple[Sequence[Zeroed], Correlated]] = (),
+) -> pa.Table:
     """Columns of ``schema.TABLE1_CONTROLS``: every rule and measure less every control, where both were zeroed."""
     rows = []
-    for (scope, name), found in correlated.found.items():
-        synthetic = run.synthetic or any(model.synthetic for model in models if model.model == name)
-        for (ranking, control), (n, columns) in found.pairs.items():
-            row: dict[str, Any] = {"dataset": run.dataset, "run": run.key, "scope": scope, "model": name}
-            row |= {"ranking": ranking, "control": control, "n": n, "synthetic": synthetic}
-            for half, pair in (("important", columns[::2]), ("trivial", columns[1::2])):
-                row |= found.with_score.value(half, *pair) | found.with_mos.value(f"{half}_mos", *pair)
-            rows.append(row)
+    for some, each in ((models, correlated), *filled):
+        of_name = {model.model: model for model in some}
+        for (scope, name), found in each.found.items():
+            about = {"synthetic": run.synthetic or of_name[name].synthetic, "fill": of_name[name].fill}
+            for (ranking, control), (n, columns) in found.pairs.items():
+                row: dict[str, Any] = {"dataset": run.dataset, "run": run.key, "scope": scope, "model": name}
+                row |= {"ranking": ranking, "control": control, "n": n, **about}
+                for half, pair in (("important", columns[::2]), ("trivial", columns[1::2])):
+                    row |= found.with_score.value(half, *pair) | found.with_mos.value(f"{half}_mos", *pair)
+                rows.append(row)
+    scopes = list(dict.fromkeys(row["scope"] for row in rows))
+    rows.sort(key=lambda row: scopes.index(row["scope"]))
     return table_of(rows, schema.TABLE1_CONTROLS)
 
 
@@ -208,9 +246,10 @@ def _row(
     rule: str,
     units: Units | None,
     resampling: Resampling,
+    most: int,
 ) -> dict[str, Any]:
     row = _blank(run, scope, model.model, ranking, units, resampling)
-    row |= {"model_run": model.key, "default_rule": ranking == rule}
+    row |= {"model_run": model.key, "default_rule": ranking == rule, "fill": model.fill}
     row |= {"synthetic": run.synthetic or model.synthetic}
     row |= found.with_mos.value("test", 2 * len(found.rankings))
     notes = [model.note] if model.note else []
@@ -224,8 +263,8 @@ def _row(
         row |= found.with_mos.value("difference_mos", trivial, important)
         few = units.note() if units is not None else None
         notes += [few] if few and row["n"] else []
-        if 0 < row["n"] < max(found.n_R):
-            notes.append(f"{row['n']} of {max(found.n_R)} images")
+        if 0 < row["n"] < most:
+            notes.append(f"{row['n']} of {most} images")
         if not row["n"]:
             notes.append("no image of this scope has both halves zeroed")
         elif np.isnan(row["important"]) and np.isnan(row["trivial"]):
@@ -234,7 +273,7 @@ def _row(
         notes.append(f"not zeroed by {ranking}")
     if not found.n_test:
         notes.append("no MOS")
-    row |= _paper(run, model.model, ranking)
+    row |= _paper(run, model.model, ranking) if model.fill == ZERO else {}
     known = paper.paper_dataset(run)
     # The paper's numbers are of its test set.
     if known and known.same and scope != ALL and "paper_test" in row:
@@ -253,6 +292,7 @@ def _blank(
         "model": model,
         "kind": kind_of(ranking),
         "ranking": ranking,
+        "fill": ZERO,
         "default_rule": True,
         "n": 0,
         "n_mos": 0,

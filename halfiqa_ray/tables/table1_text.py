@@ -6,6 +6,7 @@ from typing import Any
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
+from halfiqa_ray.tables.stored.derived import ZERO
 from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, intervals_of, number
 
@@ -14,6 +15,13 @@ LEGEND = (
     "opinion scores. Halves by masked TRIQ, by a measure, or (controls) without looking at the image.",
     "A half chosen for changing the prediction least is bound to correlate better: compare with the controls.",
 )
+FILL_NAMES = {
+    "zero": "zero (paper)",
+    "photo_mean": "photo's mean",
+    "blur": "blur",
+    "inpaint": "inpaint",
+    "black": "black",
+}
 NAMES = {"control_random": "random half", "control_centre": "centre half", "control_other": "another image's half"}
 
 
@@ -31,9 +39,11 @@ def _brief(rows: Rows) -> list[Part]:
 def _controls(rows: Rows) -> list[Part]:
     mos = any(row["important_mos"] is not None for row in rows)
     columns = ["important", "important_mos", "trivial", "trivial_mos"] if mos else ["important", "trivial"]
-    header = ["model", "half by", "less", *(name.replace("_mos", ": MOS") for name in columns), "n"]
+    fills = _with_fills(rows)
+    header = ["model", "half by", "less", *(["filled by"] if fills else [])]
+    header += [*(name.replace("_mos", ": MOS") for name in columns), "n"]
     body = [
-        [row["model"], row["ranking"], NAMES[row["control"]]]
+        [row["model"], row["ranking"], NAMES[row["control"]], *([FILL_NAMES[row["fill"]]] if fills else [])]
         + [interval_cell(row, name, signed=True) for name in columns]
         + [str(row["n"])]
         for row in rows
@@ -51,8 +61,13 @@ def _scope(scope: str) -> str:
     return "all images that were zeroed" if scope == ALL else scope
 
 
-def _counts(rows: Rows) -> list[tuple[str, str, int]]:
-    return [(row["model"], row["ranking"], row["n"]) for row in rows]
+def _counts(rows: Rows) -> list[tuple[str, str, str, int]]:
+    return [(row["model"], row["ranking"], row["fill"], row["n"]) for row in rows]
+
+
+def _with_fills(rows: Rows) -> bool:
+    """Whether there is more to say of fills than that all are the paper's."""
+    return any(row["fill"] != ZERO for row in rows)
 
 
 def _about(rows: Rows) -> str:
@@ -69,7 +84,8 @@ def _table1(rows: Rows, full: bool, title: str = "") -> Cells:
     paper = next((row["paper_dataset"] for row in rows if row["paper_dataset"]), None)
     compared = any(row["test_minus_paper"] is not None for row in rows)
     mos = any(row["test"] is not None or row["n_mos"] for row in rows)
-    header = ["model", "half by", *(["test"] if mos else [])]
+    fills = _with_fills(rows)
+    header = ["model", "half by", *(["filled by"] if fills else []), *(["test"] if mos else [])]
     for half in ("important", "trivial"):
         header += [f"{half}: predicted", *(["MOS"] if mos else [])]
     header += ["trivial - important"] + (["MOS"] if full and mos else [])
@@ -79,7 +95,8 @@ def _table1(rows: Rows, full: bool, title: str = "") -> Cells:
     lines = []
     for row in rows:
         name = f"{NAMES.get(row['ranking'], row['ranking'])}{' (default rule)' * row['default_rule']}"
-        line = [row["model"], name, *([cell(row, "test", interval=full)] if mos else [])]
+        line = [row["model"], name, *([FILL_NAMES[row["fill"]]] if fills else [])]
+        line += [cell(row, "test", interval=full)] if mos else []
         for half in ("important", "trivial"):
             line += [cell(row, half), *([cell(row, f"{half}_mos", interval=full)] if mos else [])]
         line += [cell(row, "difference", True)] + ([cell(row, "difference_mos", True)] if full and mos else [])

@@ -9,6 +9,7 @@ from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import Lime
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import Ridge
 
 from halfiqa_ray.config import LimeSettings
@@ -34,18 +35,25 @@ def first(samples, features, count):
     return np.stack([next(drawn)[0].numpy() for _ in range(count)])
 
 
-def test_coefficients_are_those_of_a_weighted_ridge_regression():
+@pytest.mark.parametrize("fill", ["zero", "photo_mean", "blur", "black"])
+def test_coefficients_are_those_of_a_weighted_ridge_regression(fill):
     """Samples, weights and regression done again by numpy and scikit-learn, hiding by hand."""
     model, pixels_HW3 = one_region(), photo()
-    map_HW = lime(model, pixels_HW3, "a.png", FEW, seed=3)
+    map_HW = lime(model, pixels_HW3, "a.png", FEW.model_copy(update={"fill": fill}), seed=3)
+    pixels = pixels_HW3.astype(np.float64) / 255
+    hidden_HW3 = {
+        "zero": np.full_like(pixels, 0.5),  # the mean that the model subtracts
+        "photo_mean": np.broadcast_to(pixels.mean((0, 1)), pixels.shape),
+        "blur": gaussian_filter(pixels, (0.05 * 96, 0.05 * 96, 0)),
+        "black": np.zeros_like(pixels),
+    }[fill]
     segments_HW = superpixels(pixels_HW3, FEW.segments)
     count = segments_HW.max() + 1
     shown_SF = first(samples_of("a.png", 3), count, FEW.samples)
-    image_HW3 = (pixels_HW3.astype(np.float64) / 255 - 0.5) / 0.25
     scores = []
     for shown_F in shown_SF:
-        hidden = np.where(shown_F[segments_HW][..., None] == 1, image_HW3, 0.0)
-        cells = hidden.reshape(12, 8, 16, 8, 3).mean((1, 3))
+        hidden = np.where(shown_F[segments_HW][..., None] == 1, pixels, hidden_HW3)
+        cells = ((hidden - 0.5) / 0.25).reshape(12, 8, 16, 8, 3).mean((1, 3))
         scores.append(3 + 0.1 * cells[:4, 8:].sum())
     cosine = shown_SF.sum(1) / np.sqrt(shown_SF.sum(1) * count)
     weights = np.exp(-((1 - cosine) ** 2) / (2 * 0.25**2))

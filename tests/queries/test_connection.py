@@ -404,3 +404,33 @@ def test_several_data_sets_are_never_mixed_unasked(planted_output):
             assert rows_of(one, f"SELECT dataset, count(*) FROM {view} GROUP BY 1") == [
                 row for row in every if row[0] == "tiny"
             ]
+
+
+def test_zeroed_files_of_before_there_were_fills(tmp_path):
+    """Alone, and beside files of today in the same run; a row that stands in both counts once."""
+    rows, half = planted.rows(20, SMALL)
+    planted.write(tmp_path, rows, grid=SMALL)
+    zeroed = planted_derived.zeroed(rows, half, SMALL, rankings=("level_plcc",))
+    older = zeroed.drop_columns(["fill"])
+    planted_derived.write_zeroed(tmp_path, older)
+    question = "SELECT fill, zeroed_half, count(*), sum(score) FROM zeroed GROUP BY ALL ORDER BY ALL"
+    images = zeroed.num_rows // 3
+    counted = [("none", "none", images), ("zero", "important", images), ("zero", "trivial", images)]
+    with connect(str(tmp_path)) as connection:
+        alone = rows_of(connection, question)
+        assert [row[:3] for row in alone] == counted
+    blurred = planted_derived.zeroed(rows, half, SMALL, rankings=("level_plcc",), fill="blur", seed=4)
+    blurred = blurred.filter(pa.array([r is not None for r in blurred["ranking"].to_pylist()]))
+    [folder] = (tmp_path / "zeroed" / "dataset=planted" / "model=triq").iterdir()
+    facts = storage.read_schema(str(folder / "part-0.parquet")).metadata
+    for name, some in (("part-8", blurred), ("part-9", zeroed.slice(0, 9))):
+        storage.write_table(str(folder / f"{name}.parquet"), some.replace_schema_metadata(facts))
+    with connect(str(tmp_path)) as connection:
+        both = rows_of(connection, question)
+        assert [row[:3] for row in both if row[0] == "blur"] == [
+            ("blur", "important", images),
+            ("blur", "trivial", images),
+        ]
+        assert [row[:3] for row in both if row[0] != "blur"] == counted
+        assert [row[3] for row in both if row[0] != "blur"] == pytest.approx([row[3] for row in alone])
+        assert rows_of(connection, "SELECT DISTINCT model FROM zeroed_all") == [("triq",)]

@@ -135,8 +135,8 @@ def test_what_cannot_be_explained_is_an_error_and_the_rest_is_there(checkpoints,
 def test_halves_are_zeroed_in_the_pass_that_finds_them(checkpoints, tmp_path):
     """And go into the tables, each model's into its own."""
     rows = asked(write_photos(tmp_path, 2), mapped=True)
-    zero = [{"model": m, "ranking": r} for m in (0, 1) for r in (None, "lime_triq")]
-    zero.append({"model": 1, "ranking": "grad_cam_koncept"})
+    zero = [{"model": m, "ranking": r, "fill": "zero"} for m in (0, 1) for r in (None, "lime_triq")]
+    zero.append({"model": 1, "ranking": "grad_cam_koncept", "fill": "zero"})
     rows = rows.append_column("zero", pa.array([zero] * 2, WORK))
     rows = rows.append_column("halves", pa.nulls(2, KNOWN_HALVES))
     rows = rows.append_column("rank", pa.array([False] * 2)).append_column("measure", pa.array([False] * 2))

@@ -7,6 +7,7 @@ import pytest
 
 from halfiqa_ray import schema, storage
 from halfiqa_ray.stages import parts
+from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, WriteParts, compact, finished_ids, settle_errors
 
 COLUMNS = schema.with_metadata(pa.schema([pa.field("image_id", pa.string(), nullable=False)]), {"run_key": "k"})
@@ -233,3 +234,42 @@ def test_compacted_rows_are_in_order_whatever_part_came_first(write):
     folder = write.outputs[0].folder
     assert compact(folder) == 1
     assert storage.read_table(storage.list_files(folder)[0])["image_id"].to_pylist() == ["a", "b", "c"]
+
+
+def test_zeroed_rows_of_before_there_were_fills_are_compacted_with_todays(tmp_path):
+    """The old ones are those of zero; a row of both counts once."""
+    output = zeroed_output(str(tmp_path), 0, {"run_key": "k"})
+
+    def write(name, rankings, fill=None):
+        rows = [
+            {"image_id": i, "ranking": r, "zeroed_half": "important" if r else "none", "zeroed_blocks": 7, "score": 2.5}
+            | {"fill": (fill or "zero") if r else "none"}
+            for i in "ab"
+            for r in rankings
+        ]
+        table = pa.Table.from_pylist(rows, schema=output.columns)
+        if fill is None:
+            old = schema.with_metadata(table.schema, {"run_key": "k"})
+            table = table.cast(old).drop_columns(["fill"])
+        storage.write_table(str(tmp_path / f"{name}.parquet"), table)
+
+    write("data-old", [None, "level_plcc"])
+    write("part-new", ["level_plcc"], "blur")
+    write("part-again", ["level_plcc"], "zero")
+    assert compact(output.folder, key=output.key, brought=output.brought) == 1
+    [file] = storage.list_files(output.folder, ".parquet")
+    found = storage.read_table(file)
+    assert found.schema.equals(schema.ZEROED)
+    assert schema.metadata(found.schema) == {"run_key": "k", "schema_version": 2}
+    there = [(row["image_id"], row["ranking"], row["fill"]) for row in found.to_pylist()]
+    each = [(None, "none"), ("level_plcc", "blur"), ("level_plcc", "zero")]
+    assert sorted(there, key=str) == sorted(((i, *one) for i in "ab" for one in each), key=str)
+    write("part-large", ["level_plcc"], "black")
+    assert compact(output.folder, large=4, key=output.key, brought=output.brought) >= 1
+    assert sum(storage.read_table(f).num_rows for f in storage.list_files(output.folder, ".parquet")) == 8
+    # A large old file stays as it is: its rows are known by their fill all the same.
+    storage.delete_folder(str(tmp_path))
+    write("data-old", [None, "level_plcc"])
+    write("part-again", ["level_plcc"], "zero")
+    compact(output.folder, large=4, key=output.key, brought=output.brought)
+    assert sum(storage.read_table(f).num_rows for f in storage.list_files(output.folder, ".parquet")) == 4

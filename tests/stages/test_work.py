@@ -37,6 +37,7 @@ def write_zeroed(folder, rankings, name="data-1"):
         for ranking, half in some.items():
             for zeroed_half, blocks in (("important", half), ("trivial", 63 ^ half)) if ranking else (("none", 0),):
                 row = {"image_id": image_id, "ranking": ranking, "zeroed_half": zeroed_half, "zeroed_blocks": blocks}
+                row |= {"fill": "zero" if ranking else "none"}
                 rows.append(row | {"split": "test", "source_photo": None, "mos": None, "score": 1.0})
     storage.write_table(f"{folder}/{name}.parquet", pa.Table.from_pylist(rows, schema.ZEROED))
 
@@ -82,7 +83,7 @@ def test_an_image_is_finished_when_it_is_in_every_output(folders):
     write_zeroed(folders["m1"], {"a": {None: 0, "level_plcc": 7, "saliency": 13}, "b": {None: 0, "level_plcc": 7}})
     b, d = work(MANIFEST, wanted(folders)).to_pylist()
     assert (b["image_id"], b["rank"], b["measure"]) == ("b", False, False)
-    assert b["zero"] == [{"model": 1, "ranking": "saliency"}]
+    assert b["zero"] == [{"model": 1, "ranking": "saliency", "fill": "zero"}]
     assert b["halves"] == [{"ranking": "level_plcc", "half": 7}, {"ranking": "saliency", "half": 13}]
     assert (d["image_id"], d["rank"], d["measure"], len(d["zero"])) == ("d", False, True, 6)
     assert d["halves"] == [{"ranking": "level_plcc", "half": 7}]
@@ -99,7 +100,7 @@ def test_given_halves_are_asked_of_the_images_that_have_one(folders):
     given = {"control_other": {"a": 7, "b": 21}}
     write_zeroed(folders["m0"], {"a": {None: 0}, "b": {None: 0}})
     rows = work(MANIFEST, Wanted(zeroed=[folders["m0"]], zeroed_images=frozenset("ab"), given=given)).to_pylist()
-    assert [row["zero"] for row in rows] == [[{"model": 0, "ranking": "control_other"}]] * 2
+    assert [row["zero"] for row in rows] == [[{"model": 0, "ranking": "control_other", "fill": "zero"}]] * 2
     assert rows[1]["halves"] == [{"ranking": "control_other", "half": 21}]
 
 
@@ -148,7 +149,7 @@ def test_nothing_left(folders):
     write_rank(folders["rank"], {i: {} for i in "abcd"})
     left = work(MANIFEST, Wanted(rank=folders["rank"], fill_rank=True))
     assert left.num_rows == 0
-    assert left.column_names[-6:] == ["rank", "measure", "mapped", "explain", "zero", "halves"]
+    assert left.column_names[-7:] == ["rank", "measure", "mapped", "explain", "zero", "halves", "orders"]
 
 
 def test_rows_of_a_half_that_changed_are_discarded(folders):
@@ -159,9 +160,46 @@ def test_rows_of_a_half_that_changed_are_discarded(folders):
     assert discard_other_halves(folders["m0"], given, {"b", "d"}) == 0
     assert discard_other_halves(folders["m0"], given, {"a", "b", "d"}) == 1
     assert zeroed_rankings(folders["m0"]) == {
-        "a": {None, "level_plcc"},
-        "b": {None, "control_other", "level_plcc"},
-        "d": {"control_other"},
+        "a": {(None, "none"), ("level_plcc", "zero")},
+        "b": {(None, "none"), ("control_other", "zero"), ("level_plcc", "zero")},
+        "d": {("control_other", "zero")},
     }
     assert discard_other_halves(folders["m0"], given, {"a", "b", "d"}) == 0
     assert discard_other_halves(folders["m0"], {"control_other": {}}, {"b"}) == 1, "no half is another half, too"
+
+
+def test_of_another_fill_only_what_is_missing_is_asked(folders):
+    """a has all of zero, in a file of before there were fills; b too, and one ranking blurred."""
+    write_zeroed(folders["m0"], {"a": {None: 0, "level_plcc": 7, "saliency": 13}})
+    older = storage.read_table(f"{folders['m0']}/data-1.parquet").drop_columns(["fill"])
+    storage.write_table(f"{folders['m0']}/data-1.parquet", older)
+    write_zeroed(folders["m0"], {"b": {None: 0, "level_plcc": 7, "saliency": 13}}, "part-1")
+    blurred = storage.read_table(f"{folders['m0']}/part-1.parquet").slice(1, 2)
+    blurred = blurred.set_column(blurred.column_names.index("fill"), schema.ZEROED.field("fill"), [["blur"] * 2])
+    storage.write_table(f"{folders['m0']}/part-2.parquet", blurred)
+    asked = {"zeroed": [folders["m0"]], "zeroed_images": frozenset("ab"), "rankings": ("level_plcc", "saliency")}
+    assert work(MANIFEST, Wanted(**asked)).num_rows == 0
+    rows = work(MANIFEST, Wanted(**asked, fills=("blur", "zero"), given={"single_block": {"b": 0}})).to_pylist()
+    found = {row["image_id"]: [(w["ranking"], w["fill"]) for w in row["zero"]] for row in rows}
+    assert found == {
+        "a": [("level_plcc", "blur"), ("saliency", "blur")],
+        "b": [("saliency", "blur"), ("single_block", "zero")],
+    }
+
+
+def test_orders_are_asked_of_the_images_that_have_one_until_they_are_there(folders):
+    write_zeroed(folders["m0"], {i: {None: 0} for i in "ab"})
+    orders = {"order_shapley": {"a": [1, 3, 7], "b": [4, 6, 7]}, "order_control_random": {"a": [2, 3, 7]}}
+    asked = {"zeroed": [folders["m0"]], "zeroed_images": frozenset("ab"), "orders": orders, "order_fills": ("zero",)}
+    a, b = work(MANIFEST, Wanted(**asked)).to_pylist()
+    assert {w["ranking"] for w in a["zero"]} == set(orders)
+    assert b["zero"] == [{"model": 0, "ranking": "order_shapley", "fill": "zero"}]
+    assert b["orders"] == [{"ranking": "order_shapley", "first": [4, 6, 7]}]
+    rows = [
+        {"image_id": "b", "ranking": "order_shapley", "zeroed_half": half, "zeroed_blocks": mask, "fill": "zero"}
+        | {"split": "test", "source_photo": None, "mos": None, "score": 1.0}
+        for half, masks in (("deletion", (4, 6, 7)), ("insertion", (3, 1)))
+        for mask in masks
+    ]
+    storage.write_table(f"{folders['m0']}/part-9.parquet", pa.Table.from_pylist(rows, schema.ZEROED))
+    assert [row["image_id"] for row in work(MANIFEST, Wanted(**asked)).to_pylist()] == ["a"]

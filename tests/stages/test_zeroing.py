@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from halfiqa_ray.config import GridSettings
+from halfiqa_ray.masking.fills import fill_blocks
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
 from halfiqa_ray.stages.decode import Decode, pixels_of
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, WORK, ScoreZeroed, variants
+from halfiqa_ray.stages.zeroing import ORDERS, SINGLE_BLOCK, WORK, ScoreZeroed, variants
 from tests.models.small import KONIQ, model_settings, train_settings
 from tests.stages.test_subsets import write_checkpoint, write_photos
 
@@ -47,8 +48,8 @@ def checkpoints(tmp_path_factory):
     return write_checkpoint(root / "triq"), write_koncept(root / "koncept")
 
 
-def asked(rows, rankings, models=(0, 1)):
-    work = [{"model": m, "ranking": r} for m in models for r in rankings]
+def asked(rows, rankings, models=(0, 1), fills=("zero",)):
+    work = [{"model": m, "ranking": r, "fill": f} for m in models for r in rankings for f in (fills if r else ["none"])]
     return rows.append_column("zero", pa.array([work] * rows.num_rows, WORK))
 
 
@@ -109,7 +110,7 @@ def test_a_row_does_not_depend_on_its_neighbours(checkpoints, tmp_path):
 
 def test_only_what_is_asked_for(checkpoints, tmp_path):
     rows = write_photos(tmp_path, 2)
-    work = pa.array([[{"model": 1, "ranking": "b"}], []], WORK)
+    work = pa.array([[{"model": 1, "ranking": "b", "fill": "zero"}], []], WORK)
     found = ScoreZeroed(checkpoints, GRID, threads=1)(DECODE(rows.append_column("zero", work)), [HALVES] * 2)
     assert [(row["model"], row["zeroed_half"]) for row in found[0].rows] == [(1, "important"), (1, "trivial")]
     assert found[1].rows == []
@@ -149,3 +150,82 @@ def test_each_single_block(checkpoints, tmp_path):
     assert {row["zeroed_half"] for row in found.rows[1:]} == {"important"}
     assert variants(rows["zero"][0].as_py(), 6) == 7
     assert variants([{"ranking": "a"}, {"ranking": None}], 6) == 3
+
+
+def test_filled_scores_are_those_of_photos_filled_by_hand(checkpoints, tmp_path):
+    """Every fill in one call, over full and padded batches; the rows of zero are those of a run of zero alone."""
+    fills = ("zero", "photo_mean", "blur", "inpaint", "black")
+    rows = asked(write_photos(tmp_path, 3), [None, "a", "b"], fills=fills)
+    for batch_size in (1, 4):
+        stage = ScoreZeroed(checkpoints, GRID, threads=1, batch_size=batch_size)
+        found = stage(DECODE(rows), [HALVES] * 3)
+        alone = stage(DECODE(asked(write_photos(tmp_path, 3), [None, "a", "b"])), [HALVES] * 3)
+        for each, zero in zip(found, alone, strict=True):
+            assert [row for row in each.rows if row["fill"] in ("zero", "none")] == zero.rows
+        for model, (height, width) in zip(stage.models, ((64, 96), (80, 64)), strict=True):
+            number = stage.models.index(model)
+            for i, pixels in pixels_of(DECODE(rows), (height, width)):
+                photo = torch.from_numpy(pixels.copy()).float() / 255
+                for row in found[i].rows:
+                    if row["model"] == number and row["fill"] not in ("zero", "none"):
+                        filled = fill_blocks(photo, row["zeroed_blocks"], Grid(2, 3), row["fill"])
+                        with torch.inference_mode():
+                            expected = model((filled[None].permute(0, 3, 1, 2) - mean_of(model)) / std_of(model))
+                        assert row["score"] == pytest.approx(expected.score_N.item(), abs=1e-5)
+        scores = {(r["fill"], r["ranking"], r["zeroed_half"]): r["score"] for r in found[0].rows if r["model"] == 0}
+        assert len(scores) == 1 + 5 * 4
+        assert len({score for (_, ranking, half), score in scores.items() if (ranking, half) == ("a", "trivial")}) == 5
+
+
+def mean_of(model):
+    return torch.tensor(model.preprocessing.mean)[:, None, None]
+
+
+def std_of(model):
+    return torch.tensor(model.preprocessing.std)[:, None, None]
+
+
+def test_filled_rows_do_not_depend_on_their_neighbours(checkpoints, tmp_path):
+    rows = asked(write_photos(tmp_path, 3), [None, "a"], fills=("blur", "zero"))
+    stage = ScoreZeroed(checkpoints, GRID, batch_size=4, threads=1)
+    together = stage(DECODE(rows), [HALVES] * 3)
+    assert together == [stage(DECODE(rows.slice(i, 1)), [HALVES])[0] for i in range(3)]
+    assert variants(rows["zero"][0].as_py(), 6) == 2 * (1 + 2 * 2)
+
+
+def test_along_an_order_block_by_block(checkpoints, tmp_path):
+    """Deletion and insertion by the definition, with a loop over blocks and photos filled by hand; equal masks once."""
+    photos = write_photos(tmp_path, 2)
+    orders = {"order_a": [2, 0, 1, 5, 4, 3], "order_b": [2, 0, 1, 3, 4, 5]}
+    first = {name: [sum(1 << b for b in order[: n + 1]) for n in range(6)] for name, order in orders.items()}
+    rows = asked(photos, list(orders), models=[1], fills=("black",))
+    given = [[{"ranking": name, "first": masks} for name, masks in first.items()]] * 2
+    rows = rows.append_column("orders", pa.array(given, ORDERS))
+    assert variants(rows["zero"][0].as_py(), 6) == 2 * 11
+    stage = ScoreZeroed(checkpoints, GRID, threads=1)
+    calls = []
+    stage.models[1].register_forward_hook(lambda module, images, out: calls.append(1))
+    found = stage(DECODE(rows), [{}] * 2)
+    # Of the second order's 11 masks only those that differ: of 4 and 5 blocks, from either side.
+    assert len(calls) == 2 * (11 + 4)
+    model, cells = stage.models[1], Grid(2, 3).cells(80, 64)
+    for i, pixels in pixels_of(DECODE(rows), (80, 64)):
+        assert found[i].error is None
+        assert len(found[i].rows) == 22
+        for name, order in orders.items():
+            for count in range(1, 7):
+                for half, gone in (("deletion", order[:count]), ("insertion", order[count:])):
+                    mask = sum(1 << block for block in gone)
+                    there = [
+                        row["score"]
+                        for row in found[i].rows
+                        if (row["ranking"], row["zeroed_half"], row["zeroed_blocks"]) == (name, half, mask)
+                    ]
+                    if not gone:
+                        assert there == []  # the whole photo, which is stored once
+                        continue
+                    image = pixels.copy()
+                    image[np.isin(cells, gone)] = 0
+                    with torch.inference_mode():
+                        expected = model(model.normalise(torch.from_numpy(image)[None])).score_N.item()
+                    assert there == [pytest.approx(expected, abs=1e-6)]

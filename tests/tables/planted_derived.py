@@ -44,7 +44,17 @@ def measures(table, means, grid=Grid(3, 4), tied=None):
 
 
 def zeroed(
-    table, half, grid=Grid(3, 4), rankings=RANKINGS, share=0.9, noise=0.01, seed=0, single=False, where=None, by=None
+    table,
+    half,
+    grid=Grid(3, 4),
+    rankings=RANKINGS,
+    share=0.9,
+    noise=0.01,
+    seed=0,
+    single=False,
+    where=None,
+    by=None,
+    fill="zero",
 ):
     """Rows of ``schema.ZEROED`` for the images where `where` is true (default: the test split, or all).
 
@@ -77,6 +87,7 @@ def zeroed(
             "ranking": pa.array([ranking] * len(ids), pa.string()),
             "zeroed_half": pa.array([name] * len(ids)),
             "zeroed_blocks": pa.array(blocks, pa.uint16()),
+            "fill": pa.array([fill if ranking else "none"] * len(ids)),
             "score": pa.array(score.astype(np.float32)),
         }
         rows.append(pa.table(columns, schema=schema.ZEROED).filter(pa.array(where)))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
-from halfiqa_ray import storage
+from halfiqa_ray import schema, storage
 from halfiqa_ray.config import Rule, fingerprint
 from halfiqa_ray.data.manifest import sample
-from halfiqa_ray.masking.controls import other_images
+from halfiqa_ray.masking.controls import other_images, random_order
+from halfiqa_ray.masking.fills import check_installed
+from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import image_plcc_importance, important_half
 from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
 from halfiqa_ray.pipelines.plans.measures import MeasurePlan
@@ -22,13 +24,16 @@ from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.work import rule_halves
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, Halves
+from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, ZERO, Halves
+from halfiqa_ray.tables.stored.curves import UNDEFINED, kept_by_importance, read_importance
+from halfiqa_ray.tables.stored.derived import read_measures_of
 from halfiqa_ray.tables.stored.reading import find_run, read_images
 from halfiqa_ray.tables.stored.scan import scan
 
 # Halves that need nothing but the image itself, and those that need the other images' scores first.
 OWN_CONTROLS = ("control_random", "control_centre")
 AFTER_ALL = ("control_other", "image_plcc")
+RANDOM = "control_random"
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,23 @@ class ZeroPlan:
     notes: tuple[str, ...]  # for the user: what was left out and why
     single_blocks: Mapping[str, Halves]  # images whose single blocks are zeroed, as halves that are not looked at
     own: Mapping[str, int] = field(default_factory=dict)
+    fills: tuple[str, ...] = (ZERO,)
+    curves: tuple[str, ...] = ()  # rankings along whose orders blocks are filled, in the second stream
 
     @property
     def key(self) -> str:
         """The key of the run whose halves are zeroed."""
         return self.plan.key
+
+    @cached_property
+    def curve_fills(self) -> tuple[str, ...]:
+        """The fills along orders: with all blocks filled there is nothing to inpaint from."""
+        return tuple(fill for fill in self.fills if fill != "inpaint") if self.curves else ()
+
+    @property
+    def curve_passes(self) -> int:
+        """Forward passes along all orders, of one image and model."""
+        return (2 * self.plan.blocks - 1) * len(self.curves) * len(self.curve_fills)
 
     @cached_property
     def errors(self) -> str:
@@ -98,15 +115,58 @@ class ZeroPlan:
             given["image_plcc"] = dict.fromkeys(self.images["image_id"].to_pylist(), half)
         return given
 
+    def given_orders(self) -> dict[str, dict[str, list[int]]]:
+        """By ranking (order_...) and image the first 1 .. B blocks as masks, from what is stored of all images."""
+        if not self.curves:
+            return {}
+        settings = self.plan.settings
+        grid = Grid(settings.rank.grid.rows, settings.rank.grid.columns)
+        run = find_run(settings.output, settings.data.dataset, self.plan.key)
+        images = read_images(run)
+        importance = read_importance(images, grid)
+        weights = {rule: (importance[rule], images.halves[rule]) for rule in importance}
+        if self.measure:
+            measured = read_measures_of(self.measure.folder, run, images)
+            weights |= {one.name: (one.means_NK, one.high_N) for one in measured}
+        given: dict[str, dict[str, list[int]]] = {}
+        for ranking in self.curves:
+            if ranking == RANDOM:
+                orders = (random_order(grid, image_id, settings.seed) for image_id in images.image_id)
+                first_NK = np.cumsum([[1 << block for block in order] for order in orders], axis=1)
+            else:
+                first_NK = kept_by_importance(*weights[ranking])
+            there = zip(images.image_id, first_NK.tolist(), strict=True)
+            given[schema.ORDER + ranking] = {image_id: first for image_id, first in there if first[0] != UNDEFINED}
+        return given
+
 
 def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePlan | None) -> ZeroPlan:
-    """The run of the settings. Raises ValueError for rankings or splits that do not exist."""
+    """The run of the settings.
+
+    Raises ValueError for rankings or splits that do not exist, and for a fill that needs what is not installed.
+    """
     settings = plan.settings
+    if "inpaint" in settings.zero.fill:
+        check_installed()
     images = of_chosen_splits(plan, settings.zero.splits, "zero.splits")
+    if settings.zero.images is not None:
+        within = set(plan.rows["image_id"].to_pylist())
+        there = [image_id for image_id in images["image_id"].to_pylist() if image_id in within]
+        drawn = set(sample(there, settings.zero.images, settings.seed, "zeroed"))
+        images = images.filter(pa.array([i in drawn for i in images["image_id"].to_pylist()], pa.bool_()))
     count = settings.zero.single_block_images
     singles = sample(images["image_id"].to_pylist(), count, settings.seed, "single blocks")
     single_blocks = {SINGLE_BLOCK: dict.fromkeys(singles, 0)} if singles else {}
-    return plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
+    found = plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
+    found = replace(found, fills=settings.zero.fill)
+    if not settings.zero.curves:
+        return found
+    measures = measure.names if measure else ()
+    curves = tuple(ranking for ranking in found.rankings if ranking in (*schema.IMAGE_RULES, *measures))
+    notes = found.notes
+    if "inpaint" in found.fills:
+        notes += ("no curves by inpaint: with all blocks filled there is nothing to inpaint from",)
+    return replace(found, curves=(*curves, RANDOM), notes=notes)
 
 
 def plan_rankings(
@@ -117,7 +177,7 @@ def plan_rankings(
     asked: Sequence[str],
     single_blocks: Mapping[str, Halves],
 ) -> ZeroPlan:
-    """A run over some images and the rankings that are ``asked``, by default those of ``zero.rankings``."""
+    """A run over some images and the rankings that are ``asked``, by default those of ``zero.rankings``, all zeroed."""
     rankings, notes = _rankings(plan, measure, asked)
     now = tuple(r for r in rankings if r not in AFTER_ALL)
     after = tuple(r for r in AFTER_ALL if r in rankings)

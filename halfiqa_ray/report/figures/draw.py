@@ -11,7 +11,17 @@ from dataclasses import replace
 
 from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
-from halfiqa_ray.report.figures import blocks, dots, explained, halves, matching, measured, scatter, subset_curves
+from halfiqa_ray.report.figures import (
+    blocks,
+    dots,
+    explained,
+    faithfulness,
+    halves,
+    matching,
+    measured,
+    scatter,
+    subset_curves,
+)
 from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.report.figures.drawn import Drawn, missing_card
 from halfiqa_ray.report.photos import Photo, photo_uris, read_maps, small_photo
@@ -31,6 +41,7 @@ def data_figures(settings: Settings, run: Run) -> list[Drawn]:
         ("section2", "Half of the blocks masked (Section 2)", lambda: dots.section2(output, run)),
         ("subsets", "All block subsets", lambda: subset_curves.subsets(output, run, rule)),
         ("sufficiency", "How much of a photo is enough", lambda: subset_curves.sufficiency(output, run, rule)),
+        ("faithfulness", "Deletion and insertion of blocks", lambda: faithfulness.faithfulness(output, run, rule)),
         ("table1", "Half of the pixels zeroed (Table I)", lambda: dots.table1(output, run)),
         ("table1_mos", "Half of the pixels zeroed, with MOS (Table I)", lambda: dots.table1(output, run, mos=True)),
         ("explained_halves", "Halves by explanations, zeroed", lambda: dots.explained(output, run)),

@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halfiqa_ray import schema, storage
+from halfiqa_ray.config import FILLS
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.stored.reading import Images, Run, created, vectors
 
+ZERO = "zero"  # the paper's fill
 SINGLE_BLOCK = "single_block"  # the ranking of rows with one zeroed block, stored as its important half
 
 
@@ -46,7 +48,7 @@ class Explained(Measured):
 
 @dataclass(frozen=True)
 class Zeroed:
-    """Scores of one model on the images of a rank run; NaN where an image has none."""
+    """Scores of one model on the images of a rank run, by one fill; NaN where an image has none."""
 
     model: str
     key: str | None
@@ -57,6 +59,10 @@ class Zeroed:
     note: str = ""
     important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
     trained_on: str | None = None  # the data set that the model learned from
+    fill: str = ZERO  # of the halves and orders
+    # Ranking: scores (N, B + 1) with its first 0 .. B blocks filled, and with all but these.
+    orders: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+    weights: str | None = None  # SHA-256 of the checkpoint's
 
 
 def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured], str]:
@@ -69,6 +75,12 @@ def read_measures(output: str, run: Run, images: Images) -> tuple[list[Measured]
     if not runs:
         return [], missing
     return _measured(runs[0][1], "measure", run, images, "jobs/measure.py"), ""
+
+
+def read_measures_of(folder: str, run: Run, images: Images) -> list[Measured]:
+    """Every measure in one folder of ``measures/``; raises as `read_measures`."""
+    files = storage.list_files(folder, ".parquet")
+    return _measured(files, "measure", run, images, "jobs/measure.py") if files else []
 
 
 def read_explanations(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> list[Explained]:
@@ -98,13 +110,40 @@ def _zeroed_by(explained: Explained, zeroed: Sequence[Zeroed]) -> int:
     return sum(int(((half_N == explained.high_N) & (half_N > 0)).sum()) for half_N in halves)
 
 
-def read_zeroed(output: str, run: Run, images: Images) -> list[Zeroed]:
-    """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name."""
+def read_zeroed(output: str, run: Run, images: Images, fill: str = ZERO) -> list[Zeroed]:
+    """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name.
+
+    Halves are those with this ``fill``; a model may have none.
+    """
     folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
     models = _models(folder)
     order = list(paper.MODELS)
     models.sort(key=lambda model: order.index(known) if (known := paper.paper_model(model)) else len(order))
-    return [found for model in models if (found := _read_model(folder, model, run, images)) is not None]
+    return [found for model in models if (found := _read_model(folder, model, run, images, fill)) is not None]
+
+
+def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> dict[str, list[Zeroed]]:
+    """By every other fill than ``zero`` that is there for this rank run, the models that have halves with it.
+
+    ``zeroed`` are the models with the fill ``zero``.
+    """
+    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
+    stored: set[str] = set()
+    for model in zeroed:
+        for _, files in _matching(storage.join(folder, f"model={model.model}"), run, "jobs/zero.py")[0]:
+            for file in files:
+                if "fill" in storage.read_schema(file).names:
+                    stored |= set(pc.unique(storage.read_table(file, ["fill"])["fill"]).to_pylist())
+    found = {fill: read_zeroed(output, run, images, fill) for fill in FILLS if fill != ZERO and fill in stored}
+    return {fill: [model for model in models if model.halves or model.orders] for fill, models in found.items()}
+
+
+def read_zeroed_rows(file: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of a file of ``zeroed/``, in this order; an older one gets its fill from `schema.with_fill`."""
+    there = storage.read_schema(file).names
+    wanted = [*columns, *(["zeroed_half"] if "fill" not in there and "zeroed_half" not in columns else [])]
+    rows = storage.read_table(file, [name for name in wanted if name in there])
+    return schema.with_fill(rows).select(list(columns)) if "fill" in columns else rows
 
 
 def why_not_zeroed(output: str, run: Run, model: str) -> str:
@@ -113,13 +152,14 @@ def why_not_zeroed(output: str, run: Run, model: str) -> str:
     return _matching(folder, run, "jobs/zero.py")[1]
 
 
-def _read_model(folder: str, model: str, run: Run, images: Images) -> Zeroed | None:
-    columns = ["image_id", "ranking", "zeroed_half", "zeroed_blocks", "score"]
+def _read_model(folder: str, model: str, run: Run, images: Images, fill: str) -> Zeroed | None:
+    columns = ["image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill", "score"]
     runs = _matching(storage.join(folder, f"model={model}"), run, "jobs/zero.py")[0]
     found: Zeroed | None = None
     # Single blocks may have been zeroed in a run of their own: then the newest that has them is looked for.
     for key, files in runs:
-        next_found = _zeroed(model, key, files, _rows(files, columns), run, images)
+        rows = pa.concat_tables([read_zeroed_rows(f, columns).replace_schema_metadata(None) for f in files])
+        next_found = _zeroed(model, key, files, rows.combine_chunks(), run, images, fill)
         if found is None:
             found = next_found
         elif next_found.halves and not found.halves:
@@ -131,13 +171,14 @@ def _read_model(folder: str, model: str, run: Run, images: Images) -> Zeroed | N
     return found
 
 
-def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, images: Images) -> Zeroed:
+def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, images: Images, fill: str) -> Zeroed:
     place = {image_id: position for position, image_id in enumerate(images.image_id)}
     ids = np.asarray(rows["image_id"].to_pylist(), dtype=object)
     score_R = rows["score"].to_numpy().astype(np.float64)
     half_R = np.asarray(rows["zeroed_half"].to_pylist(), dtype=object)
     blocks_R = rows["zeroed_blocks"].to_numpy().astype(np.int64)
     ranking_R = np.asarray(rows["ranking"].to_pylist(), dtype=object)
+    fill_R = np.asarray(rows["fill"].to_pylist(), dtype=object)
 
     def of(chosen_R: NDArray[np.bool_], value_R: NDArray[Any] = score_R) -> NDArray[np.float64]:
         chosen, value_N = np.flatnonzero(chosen_R), np.full(len(images), np.nan)
@@ -146,19 +187,43 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
         return value_N
 
     halves, important = {}, {}
-    for ranking in dict.fromkeys(ranking_R.tolist()):
-        if ranking is not None and ranking != SINGLE_BLOCK:
-            ours = ranking_R == ranking
+    for ranking in dict.fromkeys(ranking_R[fill_R == fill].tolist()):
+        if ranking is not None and ranking != SINGLE_BLOCK and not ranking.startswith(schema.ORDER):
+            ours = (ranking_R == ranking) & (fill_R == fill)
             halves[ranking] = of(ours & (half_R == "important")), of(ours & (half_R == "trivial"))
             important[ranking] = np.nan_to_num(of(ours & (half_R == "important"), blocks_R)).astype(np.int64)
-    none_N, single = of(half_R == "none"), ranking_R == SINGLE_BLOCK
+    none_N, single = of(half_R == "none"), (ranking_R == SINGLE_BLOCK) & (fill_R == ZERO)
     single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
+    counts_R, blocks = np.bitwise_count(blocks_R).astype(np.int64), run.grid.blocks
+    orders = {}
+    for ranking in sorted({r for r in ranking_R[fill_R == fill].tolist() if r and r.startswith(schema.ORDER)}):
+        ours = (ranking_R == ranking) & (fill_R == fill)
+        deleted = [none_N, *(of(ours & (half_R == "deletion") & (counts_R == n)) for n in range(1, blocks + 1))]
+        kept = [of(ours & (half_R == "insertion") & (counts_R == blocks - n)) for n in range(1, blocks)]
+        deleted_NR, inserted_NR = np.stack(deleted, 1), np.stack([deleted[-1], *kept, none_N], 1)
+        # Whole or not at all.
+        lost_N = ~(np.isfinite(deleted_NR).all(1) & np.isfinite(inserted_NR).all(1))
+        deleted_NR[lost_N], inserted_NR[lost_N] = np.nan, np.nan
+        orders[ranking.removeprefix(schema.ORDER)] = deleted_NR, inserted_NR
     unknown = len(set(ids.tolist()) - place.keys())
     note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
     about = schema.metadata(storage.read_schema(files[0]))
     change_NK = np.abs(single_NK - none_N[:, None])
     synthetic, trained_on = bool(about.get("synthetic")), about.get("trained_on")
-    return Zeroed(model, key, none_N, halves, change_NK, synthetic, note, important, trained_on)
+    return Zeroed(
+        model,
+        key,
+        none_N,
+        halves,
+        change_NK,
+        synthetic,
+        note,
+        important,
+        trained_on,
+        fill,
+        orders,
+        about.get("checkpoint_sha256"),
+    )
 
 
 def _measured(files: list[str], kind: str, run: Run, images: Images, job: str) -> list[Measured]:

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.config import GridSettings, MeasureSettings, RankSettings, Settings
+from halfiqa_ray.config import GridSettings, LimeSettings, MeasureSettings, RankSettings, Settings, fingerprint
 from halfiqa_ray.data.manifest import folder
 from halfiqa_ray.models.checkpoints import CheckpointError, read_record
 from halfiqa_ray.pipelines.plans.checkpoints import find_checkpoints
 from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.pipelines.plans.zeroing import other_halves, plan_zeroing
-from halfiqa_ray.stages.keys import measures_key, run_key, zeroed_key
+from halfiqa_ray.stages.keys import explain_key, measures_key, run_key, zeroed_key
 from tests.stages.test_subsets import write_checkpoint
 from tests.stages.test_zeroing import write_koncept
 
@@ -143,3 +143,19 @@ def test_keys_hang_on_what_decides_the_numbers(output):
     ]
     assert len(set(zeroed)) == len(zeroed)
     assert run_key(record, rank) == run_key(record, RankSettings(measure=False, zero=False))
+
+
+def test_explanations_of_before_there_were_fills_keep_their_key(output):
+    record = read_record(str(output / "checkpoints" / "small" / "triq" / "default"))
+    size = record.preprocessing
+    before = {
+        "version": 1,
+        "weights": record.weights_sha256,
+        "preprocessing": [size.height, size.width, list(size.mean), list(size.std)],
+        "grid": [3, 4],
+        "portrait": "resize",
+        "lime": {"segments": 50, "samples": 500},
+        "seed": 1,
+    }
+    assert explain_key(record, RankSettings(), LimeSettings(), 1) == fingerprint(before)
+    assert explain_key(record, RankSettings(), LimeSettings(fill="black"), 1) != fingerprint(before)

@@ -13,7 +13,8 @@ from tests.report import planted_report
 from tests.report.planted_report import GRID, HOSTILE
 
 DATA = (
-    *("section2", "subsets", "sufficiency", "table1", "table1_mos", "explained_halves", "zeroed_predictions"),
+    *("section2", "subsets", "sufficiency", "faithfulness", "table1", "table1_mos", "explained_halves"),
+    "zeroed_predictions",
     *("matching", "matching_histogram", "agreement", "positions", "predictions"),
 )
 PHOTO = ("halves", "explanations_triq", "measures", "measures_agree", "measures_disagree")
