@@ -27,10 +27,16 @@ class Scorers:
     threads: int
     batch_size: int
 
+    def here(self) -> str:
+        """What is said where so little is to be done that no actor is started for it."""
+        return f"few: in the job's own process on {self.device}, {self._threads}, batches of {self.batch_size}"
+
+    @property
+    def _threads(self) -> str:
+        return f"{self.threads} torch thread{'s' * (self.threads > 1)}"
+
     def __str__(self) -> str:
-        where = (
-            f"{self.gpus:g} GPU each" if self.gpus else f"{self.threads} torch thread{'s' * (self.threads > 1)} each"
-        )
+        where = f"{self.gpus:g} GPU each" if self.gpus else f"{self._threads} each"
         actors = f"{self.actors} scoring actor{'s' * (self.actors > 1)}"
         if self.first < self.actors:
             actors = f"{self.first} to {actors}, as nodes are added,"
