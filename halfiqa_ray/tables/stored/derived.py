@@ -203,7 +203,7 @@ def _matching(folder: str, run: Run, job: str) -> tuple[list[tuple[str, list[str
         if name.startswith("run="):
             runs.setdefault(name.removeprefix("run="), []).append(file)
     if not runs:
-        return [], f"no rows are stored: {job} writes them"
+        return [], f"nothing is stored: {job} writes it"
     ours = [(key, files) for key, files in runs.items() if _belongs(files[0], run)]
     if not ours:
         return [], f"there are rows for other rank runs only, none for {run.key}: run {job} again"

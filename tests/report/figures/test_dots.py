@@ -66,7 +66,7 @@ def test_the_papers_values_are_open_and_only_beside_its_rule(planted):
 def test_models_and_rankings_that_are_not_there_are_named_with_the_job(planted):
     output, run, _ = planted
     caption = table1(output, run).caption
-    assert re.search(r"Not there: .*Swin-IQA by level_plcc \(no rows are stored: jobs/zero.py", caption)
+    assert re.search(r"Not there: .*Swin-IQA by level_plcc \(nothing is stored: jobs/zero.py", caption)
     assert output not in caption
     assert "averaged_boundary_connectivity, whose objectness is not the paper's" in caption
 
