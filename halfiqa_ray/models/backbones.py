@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import io
 import pickle
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,21 @@ from halfiqa_ray.models.resnet50_v1 import ResNet50V1
 
 RESNET50_V1 = "resnet50_v1"
 PACKAGE_PREFIX = "package:"
+_DECLARING = threading.Lock()
 
 
-@functools.cache  # the operators vanish with what it returns
-def declare_missing_operators() -> torch.library.Library | None:
+def declare_missing_operators() -> None:
     """Declare the two torchvision operators whose absence stops ``import torchvision``, only when they are absent.
 
     The registry's torchvision wheel is built for CUDA; beside a CPU-only torch its compiled operators do not load,
     and its Python part then fails while it registers shapes for them. Nothing here calls these operators.
     """
+    with _DECLARING:  # threads that build models come here at once
+        _declared()
+
+
+@functools.cache  # the operators vanish with what it returns
+def _declared() -> torch.library.Library | None:
     try:
         import torchvision  # noqa: F401
     except RuntimeError as error:

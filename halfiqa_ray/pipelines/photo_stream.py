@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from threading import local
 from typing import Any
 
 import pyarrow as pa
@@ -103,17 +104,21 @@ class Stream:
     def parts_here(self, todo: pa.Table, counter: Any) -> Iterator[dict[str, int]]:
         """The same stages without Ray Data, in this process; what it stores is equal."""
         threads, block = torch.get_num_threads(), self.block(todo)
-        ahead = ThreadPoolExecutor(1)  # decodes and measures while models load and score
+        blocks = [todo.slice(start, block) for start in range(0, todo.num_rows, block)]
+        before, write, own = InTurn(self._before_scoring(counter)), self._writing(counter), local()
+
+        def score(rows: pa.Table) -> pa.Table:
+            if not hasattr(own, "stage"):  # each thread has its models, and its number of torch's threads
+                own.stage = self._actor(self._scoring, counter, self._watching("score"))
+            return own.stage(rows)
+
+        ahead, scorers = ThreadPoolExecutor(1), ThreadPoolExecutor(self.scorers.actors)
         try:
-            decoded = ahead.map(
-                InTurn(self._before_scoring(counter)),
-                [todo.slice(start, block) for start in range(0, todo.num_rows, block)],
-            )
-            after = [self._actor(self._scoring, counter, self._watching("score")), self._writing(counter)]
-            for rows in decoded:
-                yield from InTurn(after)(rows).to_pylist()
+            for rows in scorers.map(score, ahead.map(before, blocks)):
+                yield from write(rows).to_pylist()
         finally:
             ahead.shutdown(cancel_futures=True)
+            scorers.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
 
     def _before_scoring(self, counter: Any) -> list[Callable[[pa.Table], pa.Table]]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -102,11 +103,16 @@ def _metrics() -> tuple[Metric, Histogram, Metric]:
 
 
 class CounterHere:
-    """A counter in this process, called as the actor is."""
+    """A counter in this process, called as the actor is, by one thread at a time as that is."""
 
     def __init__(self) -> None:
-        counter = Counter()
-        self.add, self.took, self.read = (SimpleNamespace(remote=f) for f in (counter.add, counter.took, counter.read))
+        counter, self._lock = Counter(), threading.Lock()
+        for name in ("add", "took", "read"):
+            setattr(self, name, SimpleNamespace(remote=partial(self._call, getattr(counter, name))))
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        with self._lock:
+            return method(*arguments)
 
 
 @contextmanager

@@ -29,7 +29,8 @@ class Scorers:
 
     def here(self) -> str:
         """What is said where so little is to be done that no actor is started for it."""
-        return f"few: in the job's own process on {self.device}, {self._threads}, batches of {self.batch_size}"
+        at_once = f"{self.actors} photo{'s' * (self.actors > 1)} at once"
+        return f"few: in the job's own process on {self.device}, {at_once}, {self._threads} each"
 
     @property
     def _threads(self) -> str:

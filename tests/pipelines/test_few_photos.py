@@ -12,7 +12,7 @@ from halfiqa_ray.runtime.resources import Scorers
 from halfiqa_ray.stages.parts import marks_uri
 from tests.pipelines.small_data import BAD, PHOTOS, everything, settings_of
 
-HERE = "few: in the job's own process on cpu, 1 torch thread"
+HERE = "few: in the job's own process on cpu, 2 photos at once, 1 torch thread each"
 ON_CPU = Scorers(actors=2, first=2, device="cpu", cpus=1, gpus=0, threads=1, batch_size=1)
 
 
