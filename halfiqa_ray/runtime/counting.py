@@ -129,7 +129,7 @@ def counting(
     When nothing is done for ``stall_seconds`` it prints what is waited for, and again each time that long; ``actor`` is
     the class of the actors that do the work. Where this process does it, the counter is ``here`` too.
     """
-    counter = CounterHere() if here else _counter_actor()
+    counter: Any = CounterHere() if here else _counter_actor()
     progress = make_progress(total, what, seconds)
     stop = threading.Event()
 
