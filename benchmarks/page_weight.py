@@ -29,8 +29,8 @@ GRID = Grid(3, 4)
 MODELS = ("triq", "aihiqnet", "koncept", "dbcnn", "swin_iqa")
 DATA_SETS = {"planted": "koniq10k", "second": "spaq"}  # names of data sets, and the demo's folders
 PARTS = {
-    "pictures": r'"picture": "([^"]*)"',
-    "scores of all subsets": r'"scores": "([^"]*)"',
+    "pictures": r'"picture": ?"([^"]*)"',
+    "scores of all subsets": r'"scores": ?"([^"]*)"',
     "figures": r"(<svg.*?</svg>)",
 }
 

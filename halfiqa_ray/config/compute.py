@@ -15,7 +15,9 @@ class ComputeSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models run; `auto` = cuda where a node has it."
     )
-    actors: int = Field(0, ge=0, description="Most scoring actors; 0 = one a GPU, or one a CPU but for two.")
+    actors: int = Field(
+        0, ge=0, description="Most scoring actors; 0 = one a GPU, or one a CPU but for two, and none for few photos."
+    )
     gpus_per_actor: float = Field(1, gt=0, description="GPU share of an actor (fractions share one GPU).")
     cpus_per_actor: float = Field(1, gt=0, description="CPUs that an actor reserves in Ray.")
     threads: int = Field(0, ge=0, description="Torch threads an actor on CPU; 0 = 1.")

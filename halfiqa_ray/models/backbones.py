@@ -1,14 +1,17 @@
 """Backbones from timm: the network that turns a photo into its feature matrix, and where its weights come from.
 
-The only file that imports timm. Weights are never unpickled: safetensors, or ``torch.load`` with ``weights_only``.
+The only file that imports timm, and only where a model is built: it takes seconds, and the driver of many a job builds
+none. Weights are never unpickled: safetensors, or ``torch.load`` with ``weights_only``.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.util
 import io
 import pickle
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +28,21 @@ from halfiqa_ray.models.resnet50_v1 import ResNet50V1
 
 RESNET50_V1 = "resnet50_v1"
 PACKAGE_PREFIX = "package:"
+_DECLARING = threading.Lock()
 
 
-def _declare_missing_operators() -> list[torch.library.Library]:
+def declare_missing_operators() -> None:
     """Declare the two torchvision operators whose absence stops ``import torchvision``, only when they are absent.
 
     The registry's torchvision wheel is built for CUDA; beside a CPU-only torch its compiled operators do not load,
     and its Python part then fails while it registers shapes for them. Nothing here calls these operators.
     """
+    with _DECLARING:  # threads that build models come here at once
+        _declared()
+
+
+@functools.cache  # the operators vanish with what it returns
+def _declared() -> torch.library.Library | None:
     try:
         import torchvision  # noqa: F401
     except RuntimeError as error:
@@ -41,15 +51,14 @@ def _declare_missing_operators() -> list[torch.library.Library]:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return [library]
-    return []
+        return library
+    return None
 
 
-_KEPT_ALIVE = _declare_missing_operators()  # the operators vanish with this object
-
-import timm  # noqa: E402
-from timm.layers import convert_sync_batchnorm  # noqa: E402
-from timm.models.efficientnet import EfficientNetFeatures  # noqa: E402
+def timm() -> Any:
+    """The package."""
+    declare_missing_operators()
+    return importlib.import_module("timm")
 
 
 class WeightsError(ValueError):
@@ -121,10 +130,10 @@ def create_backbone(
             fill(own, read_weights(weights), f"model.backbone.weights: {weights} does not fit {name}")
         half = (0.5, 0.5, 0.5)
         return Backbone(own.to(memory_format=torch.channels_last), own.channels, mean=half, std=half)
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+    if not timm().is_model(name):
+        near = difflib.get_close_matches(name, timm().list_models(), n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ValueError(f"model.backbone.name: timm {timm.__version__} has no model {name!r}{hint}")
+        raise ValueError(f"model.backbone.name: timm {timm().__version__} has no model {name!r}{hint}")
     module = _create(settings, strides, size)
     if weights not in ("pretrained", "none"):
         load_weights(module, name, packaged_file(weights, name) if is_packaged(weights) else weights)
@@ -133,7 +142,7 @@ def create_backbone(
         mean, std = packaged.mean, packaged.std
     else:
         mean, std = (tuple(module.pretrained_cfg[key]) for key in ("mean", "std"))
-    if isinstance(module, EfficientNetFeatures):
+    if isinstance(module, timm().models.efficientnet.EfficientNetFeatures):
         # Unlike timm's other extractors it keeps, and runs, the blocks after the last map.
         last = int(module.feature_info.module_name()[-1].removeprefix("blocks."))
         del module.blocks[last + 1 :]
@@ -158,11 +167,11 @@ class ChannelsFirst(nn.Module):
 def _create(settings: BackboneSettings, strides: tuple[int, ...], size: tuple[int, int] | None) -> Any:
     """timm's feature extractor for these strides, with hub weights where asked."""
     name, options = settings.name, dict(settings.options)
-    if size and timm.get_pretrained_cfg_value(name, "fixed_input_size"):
+    if size and timm().get_pretrained_cfg_value(name, "fixed_input_size"):
         options["img_size"] = size
     try:
         with torch.device("meta"):  # its description is enough: no memory, no random numbers drawn
-            described: Any = timm.create_model(name, features_only=True, pretrained=False, **options)
+            described: Any = timm().create_model(name, features_only=True, pretrained=False, **options)
     except TypeError as error:
         raise ValueError(f"model.backbone.options: {name} does not take them: {error}") from error
     reductions = described.feature_info.reduction()
@@ -174,9 +183,9 @@ def _create(settings: BackboneSettings, strides: tuple[int, ...], size: tuple[in
         )
     chosen = tuple(reductions.index(stride) for stride in strides)
     if settings.weights != "pretrained":
-        return timm.create_model(name, features_only=True, out_indices=chosen, pretrained=False, **options)
+        return timm().create_model(name, features_only=True, out_indices=chosen, pretrained=False, **options)
     try:
-        return timm.create_model(name, features_only=True, out_indices=chosen, pretrained=True, **options)
+        return timm().create_model(name, features_only=True, out_indices=chosen, pretrained=True, **options)
     except Exception as error:  # the hub's client has many exceptions, none of them a stable interface
         raise WeightsError(
             f"model.backbone.weights: pretrained weights of {name} could not be fetched from the hub "
@@ -276,12 +285,12 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], problem: str) -> None:
 
 def synchronised(module: nn.Module) -> nn.Module:
     """``module`` with BatchNorm layers that take their statistics over all workers; the same tensors and names."""
-    return convert_sync_batchnorm(module)
+    return timm().layers.convert_sync_batchnorm(module)
 
 
 def load_classifier(model: str, uri: str) -> nn.Module:
     """The whole timm classifier with the weights of ``uri``: what shows that a mapping by order is right."""
-    classifier = timm.create_model(model, pretrained=False)
+    classifier = timm().create_model(model, pretrained=False)
     named = _named_by_order(model, read_weights(uri), f"{uri} does not fit {model}")
     classifier.load_state_dict(
         {name: named[_plain(name)] for name in _without_counters(classifier.state_dict())}, strict=False
@@ -296,7 +305,7 @@ def _named_by_order(model: str, weights: dict[str, Tensor], problem: str) -> dic
     several tensors of one layer share a shape, and a swap of two of them would go unseen.
     """
     with torch.device("meta"):
-        own = _without_counters(timm.create_model(model, pretrained=False).state_dict())
+        own = _without_counters(timm().create_model(model, pretrained=False).state_dict())
     if len(own) != len(weights):
         raise WeightsError(
             f"{problem}, and it cannot be read by order: it holds {len(weights)} tensors, {model} has {len(own)}"

@@ -12,19 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from halfiqa_ray import schema, storage
-from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, passes
+from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, is_soon_here, passes
 from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
 from halfiqa_ray.pipelines.plans.explaining import ExplainPlan
 from halfiqa_ray.pipelines.plans.measures import MeasurePlan
 from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.pipelines.plans.zeroing import ZeroPlan
+from halfiqa_ray.runtime.capacity import capacity
 from halfiqa_ray.runtime.errors import report_errors
 from halfiqa_ray.runtime.lock import locked
 from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.runtime.resources import Scorers, plan_scorers
 from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
-from halfiqa_ray.stages.watched import forget, forgive, retry
+from halfiqa_ray.stages.watched import are_suspects, forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
 from halfiqa_ray.stages.zeroing import ZERO
 
@@ -90,10 +91,11 @@ class PhotoJob:
         self._discard_stale()
         todo = self.todo(after=False)
         scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
-        self._announce(todo, scorers)
+        here = self._is_safe_here() and is_soon_here(scorers, todo.num_rows, self._passes(todo))
+        self._announce(todo, scorers, here)
         if todo.num_rows:
             with self.record.timed("score"):
-                self._stream(todo, scorers, f"photos {_DONE[self.name]}")
+                self._stream(todo, scorers, f"photos {_DONE[self.name]}", here)
         with self.record.timed("compact"):
             self._compact(check_locks)
         unfinished = set(self.todo(after=False)["image_id"].to_pylist())
@@ -108,6 +110,24 @@ class PhotoJob:
         report_errors(failed, self.errors)
         self.record.note(counts={"in": len(ids), "out": len(ids - unfinished), "failed": failed.num_rows})
         return failed
+
+    def _is_safe_here(self) -> bool:
+        """Whether photos that nothing is known of may be worked on in the job's own process.
+
+        One that ends the process would end the job. So: photos are decoded in a process of their own, whatever comes
+        of it has the size of the models, which are ours, and none was worked on when another process ended. And where
+        somebody asks for actors, or there are more nodes than the job's own, those do the work.
+        """
+        settings, there = self.plan.settings, capacity()
+        return (
+            settings.data.decode_seconds > 0
+            and not settings.rank.native
+            and all(isinstance(model.source, str) for model in self._models)
+            and not any(are_suspects(marks) for marks in self._marks)
+            and settings.compute.actors == 0
+            and len(there.nodes) == 1
+            and not there.grows
+        )
 
     def todo(self, after: bool) -> pa.Table:
         """The rows with something missing in the one pass, or in the second one ``after`` all images are scored."""
@@ -181,7 +201,7 @@ class PhotoJob:
         outputs += self.explain.outputs if self.explain and explains else ()
         return (*outputs, *(self.zero.outputs if self.zero else ()))
 
-    def _stream(self, todo: pa.Table, scorers: Scorers, what: str, here: bool = False) -> None:
+    def _stream(self, todo: pa.Table, scorers: Scorers, what: str, here: bool) -> None:
         # Models are loaded only where some row needs them.
         ranks = bool(pc.any(todo["rank"]).as_py())
         explain = self.explain if any(todo["explain"].to_pylist()) else None
@@ -224,8 +244,11 @@ class PhotoJob:
             )
             # Planned anew: there are fewer passes than in the first, and an actor more is another start to wait for.
             scorers = plan_scorers(self.plan.settings.compute, self._passes(todo))
+            # These photos have gone through all of it before.
             with self.record.timed("second pass"):
-                self._stream(todo, scorers, "photos zeroed", here=True)
+                self._stream(
+                    todo, scorers, "photos zeroed", here=is_soon_here(scorers, todo.num_rows, self._passes(todo))
+                )
             with self.record.timed("second compact"):
                 self._compact(check_locks)
         return set(self.todo(after=True)["image_id"].to_pylist())
@@ -248,7 +271,7 @@ class PhotoJob:
         for output in self._outputs(self.ranks, explains=True):
             compact(output.folder, key=output.key, brought=output.brought)
 
-    def _announce(self, todo: pa.Table, scorers: Scorers) -> None:
+    def _announce(self, todo: pa.Table, scorers: Scorers, here: bool) -> None:
         """Print and note what is going to be done, before it starts."""
         plan, zero, explain = self.plan, self.zero, self.explain
         lines = [
@@ -293,13 +316,13 @@ class PhotoJob:
                 * (2 * len(zero.after) * len(zero.fills) + zero.curve_passes),
             }
         if self.ranks or zero or explain:
-            later = planned.get("second_pass_forward_passes")
+            later, who = planned.get("second_pass_forward_passes"), scorers.here() if here else str(scorers)
             lines.append(
                 f"  {planned['forward_passes']:,} forward passes at most (equal masks of an image are run once)"
-                + (f", and {later:,} in the second pass; {scorers}" if later else f"; {scorers}")
+                + (f", and {later:,} in the second pass; {who}" if later else f"; {who}")
             )
         print("\n".join(lines), flush=True)
-        self.record.note(device=scorers.device, scorers=str(scorers), planned=planned)
+        self.record.note(device=scorers.device, scorers=scorers.here() if here else str(scorers), planned=planned)
         if zero:
             rankings = [*zero.rankings, *zero.after]
             self.record.note(models=[m.uri for m in zero.models], rankings=rankings, fills=[*zero.fills])

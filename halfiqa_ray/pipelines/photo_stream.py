@@ -7,8 +7,10 @@ Ray Data streams; the science is in ``halfiqa_ray.stages`` and below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from threading import local
 from typing import Any
 
 import pyarrow as pa
@@ -32,8 +34,8 @@ from halfiqa_ray.stages.zeroing import variants
 
 WATCHED = ("measure", "score")  # stages in which a photo may kill its process
 BLOCK_BYTES, SMALLEST_BLOCK, LARGEST_BLOCK = 32 << 20, 4, 64
-# Forward passes on a CPU that are done sooner here than new actors have started.
-PASSES_HERE = 100
+# Photos, and forward passes on a CPU, that are done in this process no later than by actors, which have to start first.
+PHOTOS_HERE, PASSES_HERE = 50, 150
 # Batches of forward passes in a block of photos, and the seconds that one may take before a stream counts as stuck.
 BLOCK_BATCHES, SECONDS_PER_BATCH = 64, 20
 
@@ -54,15 +56,15 @@ class Stream:
     explain: LimeSettings | None = None
     planned: dict[str, str] = field(default_factory=dict)  # SHA-256 of the weights of every checkpoint
     actor: type[ScoringActor] | None = None  # in place of the usual one, for a benchmark
-    here: bool = False  # in this process if that is sooner: only for photos that have gone through all of it before
+    here: bool = False  # in this process, where a photo that ends it would end the job
 
     def run(self, todo: pa.Table, what: str) -> Counts:
         """Send rows (of ``stages.work``) through, with a progress line now and then. Returns what each stage took."""
         compute = self.plan.settings.compute
         actor = self._actor.__name__ if self._networks else None
-        with counting(todo.num_rows, what, compute.progress_seconds, compute.stall_seconds, actor) as counter:
-            is_soon = self.here and self.scorers.device == "cpu" and sum(self.passes(todo)) <= PASSES_HERE
-            for _ in self.parts_here(todo, counter) if is_soon else self.parts(todo, counter):
+        told = (compute.progress_seconds, compute.stall_seconds, actor, self.here)
+        with counting(todo.num_rows, what, *told) as counter:
+            for _ in self.parts_here(todo, counter) if self.here else self.parts(todo, counter):
                 pass
             return last_counts(counter)
 
@@ -100,18 +102,23 @@ class Stream:
         yield from photos.iter_rows()
 
     def parts_here(self, todo: pa.Table, counter: Any) -> Iterator[dict[str, int]]:
-        """The same without Ray Data, in this process; what it stores is equal."""
-        threads = torch.get_num_threads()
+        """The same stages without Ray Data, in this process; what it stores is equal."""
+        threads, block = torch.get_num_threads(), self.block(todo)
+        blocks = [todo.slice(start, block) for start in range(0, todo.num_rows, block)]
+        before, write, own = InTurn(self._before_scoring(counter)), self._writing(counter), local()
+
+        def score(rows: pa.Table) -> pa.Table:
+            if not hasattr(own, "stage"):  # each thread has its models, and its number of torch's threads
+                own.stage = self._actor(self._scoring, counter, self._watching("score"))
+            return own.stage(rows)
+
+        ahead, scorers = ThreadPoolExecutor(1), ThreadPoolExecutor(self.scorers.actors)
         try:
-            steps: list[Callable[[pa.Table], pa.Table]] = [
-                *self._before_scoring(counter),
-                self._actor(self._scoring, counter, self._watching("score")),
-                self._writing(counter),
-            ]
-            block = self.block(todo)
-            for start in range(0, todo.num_rows, block):
-                yield from InTurn(steps)(todo.slice(start, block)).to_pylist()
+            for rows in scorers.map(score, ahead.map(before, blocks)):
+                yield from write(rows).to_pylist()
         finally:
+            ahead.shutdown(cancel_futures=True)
+            scorers.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
 
     def _before_scoring(self, counter: Any) -> list[Callable[[pa.Table], pa.Table]]:
@@ -174,6 +181,11 @@ class Stream:
     def passes(self, todo: pa.Table) -> list[int]:
         """Forward passes that each row needs at most."""
         return passes(todo, self.plan.blocks, self.plan.settings.explain.lime.samples)
+
+
+def is_soon_here(scorers: Scorers, photos: int, passes: int) -> bool:
+    """Whether so many forward passes over so many photos are few enough for the job's own process."""
+    return scorers.device == "cpu" and photos <= PHOTOS_HERE and 0 < passes <= PASSES_HERE
 
 
 def passes(todo: pa.Table, blocks: int, lime_samples: int) -> list[int]:

@@ -7,15 +7,17 @@ Finished images are found in the output and not computed again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
 
 from halfiqa_ray import schema
 from halfiqa_ray.config import Settings
+from halfiqa_ray.models import backbones
 from halfiqa_ray.pipelines import aggregate, prepare
 from halfiqa_ray.pipelines.photo_job import PhotoJob
-from halfiqa_ray.pipelines.photo_stream import ScoringActor, Stream, error_columns
+from halfiqa_ray.pipelines.photo_stream import PHOTOS_HERE, ScoringActor, Stream, error_columns
 from halfiqa_ray.pipelines.plans.checkpoints import check_models, find_checkpoints, folders_of
 from halfiqa_ray.pipelines.plans.measures import plan_measures, stored_measures
 from halfiqa_ray.pipelines.plans.run import Plan, chosen_rows, make_plan
@@ -42,6 +44,9 @@ def run(settings: Settings) -> int:
     check_models(plan, folders_of(models))
     for line in aggregate.missing_inputs(settings) if settings.rank.tables else ():
         print(line, flush=True)
+    if len(photos) <= PHOTOS_HERE:
+        # Scored in this process, probably: the import that models need goes on while Ray's processes start.
+        Thread(target=backbones.timm).start()
     with ray_session(settings, photos), RunRecord.of(settings, "rank", plan.key) as record:
         record.note(checkpoint=plan.checkpoint, split_hash=schema.metadata(plan.manifest.schema).get("split_hash"))
         plan_scorers(settings.compute, len(photos))  # says at once what the cluster lacks

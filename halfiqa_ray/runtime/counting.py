@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -100,18 +102,34 @@ def _metrics() -> tuple[Metric, Histogram, Metric]:
     )
 
 
+class CounterHere:
+    """A counter in this process, called as the actor is, by one thread at a time as that is."""
+
+    def __init__(self) -> None:
+        counter, self._lock = Counter(), threading.Lock()
+        for name in ("add", "took", "read"):
+            setattr(self, name, SimpleNamespace(remote=partial(self._call, getattr(counter, name))))
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        with self._lock:
+            return method(*arguments)
+
+
 @contextmanager
 def counting(
-    total: int, what: str, seconds: float, stall_seconds: float = STALL_SECONDS, actor: str | None = None
+    total: int,
+    what: str,
+    seconds: float,
+    stall_seconds: float = STALL_SECONDS,
+    actor: str | None = None,
+    here: bool = False,
 ) -> Iterator[Any]:
     """A counter actor for the length of a ``with`` block, its progress printed from a thread of the driver.
 
     When nothing is done for ``stall_seconds`` it prints what is waited for, and again each time that long; ``actor`` is
-    the class of the actors that do the work.
+    the class of the actors that do the work. Where this process does it, the counter is ``here`` too.
     """
-    # On the driver's node: on another one it would go when an autoscaler takes that away.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    counter = cast(Any, ray.remote(Counter)).options(num_cpus=0, scheduling_strategy=here).remote()
+    counter: Any = CounterHere() if here else _counter_actor()
     progress = make_progress(total, what, seconds)
     stop = threading.Event()
 
@@ -120,7 +138,7 @@ def counting(
         while True:
             last = stop.wait(min(seconds, 1))
             try:
-                counts = ray.get(counter.read.remote(), timeout=READ_SECONDS)
+                counts = _read(counter)
             except RayError as error:
                 progress.say(f"{what}: not counted any longer ({type(error).__name__}); the work goes on")
                 return
@@ -141,13 +159,25 @@ def counting(
         stop.set()
         thread.join()
         progress.close()
-        ray.kill(counter)
+        if not here:
+            ray.kill(counter)
+
+
+def _counter_actor() -> Any:
+    # On the driver's node: on another one it would go when an autoscaler takes that away.
+    own = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return cast(Any, ray.remote(Counter)).options(num_cpus=0, scheduling_strategy=own).remote()
+
+
+def _read(counter: Any) -> Counts:
+    read = counter.read.remote()
+    return read if isinstance(read, Counts) else cast(Counts, ray.get(read, timeout=READ_SECONDS))
 
 
 def last_counts(counter: Any) -> Counts:
     """All counts of a stream that is done, or none where the counter went with its node, which is said."""
     try:
-        return cast(Counts, ray.get(counter.read.remote(), timeout=READ_SECONDS))
+        return _read(counter)
     except RayError as error:
         print(f"what each stage took is lost ({type(error).__name__}); the work is done", flush=True)
         return Counts()

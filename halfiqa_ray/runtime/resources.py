@@ -27,10 +27,17 @@ class Scorers:
     threads: int
     batch_size: int
 
+    def here(self) -> str:
+        """What is said where so little is to be done that no actor is started for it."""
+        at_once = f"{self.actors} photo{'s' * (self.actors > 1)} at once"
+        return f"few: in the job's own process on {self.device}, {at_once}, {self._threads} each"
+
+    @property
+    def _threads(self) -> str:
+        return f"{self.threads} torch thread{'s' * (self.threads > 1)}"
+
     def __str__(self) -> str:
-        where = (
-            f"{self.gpus:g} GPU each" if self.gpus else f"{self.threads} torch thread{'s' * (self.threads > 1)} each"
-        )
+        where = f"{self.gpus:g} GPU each" if self.gpus else f"{self._threads} each"
         actors = f"{self.actors} scoring actor{'s' * (self.actors > 1)}"
         if self.first < self.actors:
             actors = f"{self.first} to {actors}, as nodes are added,"

@@ -103,6 +103,11 @@ def retry(marks: str) -> None:
             _Mark(uri, facts["image_ids"]).write(TRIES - 1)
 
 
+def are_suspects(marks: str) -> bool:
+    """Whether photos were being worked on when a process ended that nobody stopped."""
+    return any(facts["deaths"] > 0 for facts in _facts(marks).values())
+
+
 def forgive(marks: str) -> None:
     """When a job is stopped: what is being worked on ends with it, and is not to blame."""
     for uri, facts in _facts(marks).items():

@@ -454,6 +454,18 @@ def test_every_photo_comes_without_scrolling(visit):
 def test_photos_in_view_are_there_once_the_page_is_loaded(visit, tmp_path):
     page = visit("#dataset-1", script=NO_FRAMES, viewport={"width": 1280, "height": 2000})
     assert page.evaluate(WITHOUT_PICTURE, 1) == 0
+    check_capture(page, tmp_path)
+
+
+def test_a_small_window_that_is_captured_whole_shows_the_first_photos(visit, tmp_path):
+    """Of those below the window a browser draws nothing where it may put that off."""
+    page = small_window(visit, "")
+    page.wait_for_function(f"({WITHOUT_PICTURE})(1) === 0", timeout=120_000)
+    check_capture(page, tmp_path)
+
+
+def check_capture(page, tmp_path):
+    """No card that the gallery's box shows is blank in a capture of the whole page."""
     captured = tmp_path / "page.png"
     page.screenshot(path=captured, full_page=True)
     page.evaluate("scrollTo(0, 0)")  # rectangles are then those of the capture

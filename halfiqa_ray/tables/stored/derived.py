@@ -268,10 +268,10 @@ def _matching(folder: str, run: Run, job: str) -> tuple[list[tuple[str, list[str
         if name.startswith("run="):
             runs.setdefault(name.removeprefix("run="), []).append(file)
     if not runs:
-        return [], f"no Parquet file below {folder}: {job} writes it"
+        return [], f"nothing is stored: {job} writes it"
     ours = [(key, files) for key, files in runs.items() if _belongs(files[0], run)]
     if not ours:
-        return [], f"{folder} has rows for other rank runs only, none for {run.key}: run {job} again"
+        return [], f"there are rows for other rank runs only, none for {run.key}: run {job} again"
     return sorted(ours, key=lambda one: (created(one[1]), one[0]), reverse=True), ""
 
 

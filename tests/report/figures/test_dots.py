@@ -66,10 +66,23 @@ def test_the_papers_values_are_open_and_only_beside_its_rule(planted):
 def test_models_and_rankings_that_are_not_there_are_named_with_the_job(planted):
     output, run, _ = planted
     caption = table1(output, run).caption
-    assert re.search(
-        r"Not there: .*Swin-IQA by level_plcc \(no Parquet file below .*model=swin_iqa: jobs/zero.py", caption
-    )
+    assert re.search(r"Not there: .*Swin-IQA by level_plcc \(nothing is stored: jobs/zero.py", caption)
+    assert output not in caption
     assert "averaged_boundary_connectivity, whose objectness is not the paper's" in caption
+
+
+def test_a_model_without_numbers_of_ours_or_the_papers_is_named_and_not_drawn(tmp_path, planted):
+    output, run, _ = planted
+    stored = storage.read_table(f"{output}/tables/table1.parquet")
+    papers = {f.name: None for f in stored.schema if f.name.startswith("paper_")}
+    unprinted = pa.Table.from_pylist([row | papers for row in stored.to_pylist()], schema=stored.schema)
+    storage.write_table(f"{tmp_path}/tables/table1.parquet", unprinted)
+    drawn = table1(str(tmp_path), run)
+    written = {text.get_text() for text in drawn.figure.axes[0].texts}
+    assert "Swin-IQA" not in written
+    assert "TRIQ" in written
+    assert "Swin-IQA by level_plcc" in drawn.caption
+    assert "Swin-IQA" in {text.get_text() for text in table1(output, run).figure.axes[0].texts}  # the paper's numbers
 
 
 def test_halves_zeroed_in_few_images_are_named_and_not_drawn(tmp_path, planted):

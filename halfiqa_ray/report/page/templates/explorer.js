@@ -283,7 +283,7 @@ class Explorer {
     const marks = { now: score, whole: scores[full], mos: entry.mos };
     for (const [name, value] of Object.entries(marks)) {
       const mark = this.#element("scale").querySelector(`.${name}`);
-      mark.hidden = value === null;
+      mark.hidden = value === null || value < data.low || value > data.high; // MOS of another scale than the model's
       const share = Math.min(1, Math.max(0, (value - data.low) / (data.high - data.low)));
       mark.style.left = `${100 * share}%`;
     }
