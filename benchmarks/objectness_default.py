@@ -23,8 +23,8 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.measures.blocks import block_means, high_blocks
 from halfiqa_ray.measures.boundary_connectivity import boundary_connectivity
 from halfiqa_ray.measures.pixels import Pixels
-from halfiqa_ray.measures.salient_object import SalientObject
 from halfiqa_ray.measures.saliency import spectral_residual
+from halfiqa_ray.measures.salient_object import SalientObject
 
 HEIGHT, WIDTH = 288, 384
 BETA_SQUARED = 0.3  # of the F-measure, as in R. Achanta et al., "Frequency-tuned salient region detection" (CVPR 2009)

@@ -28,7 +28,6 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
 
 import pytest  # noqa: E402
 
-
 WITH_RAY = {"cluster", "integration", "pipelines", "runtime", "training"}
 """Folders whose tests start Ray, or share one that runs."""
 

@@ -150,8 +150,8 @@ def find(output: str, source: Source) -> list[Run]:
     base = storage.join(output, source.name)
     files: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for file in storage.list_files(base, ".parquet", recursive=True):
-        names = (part.partition("=") for part in file[len(base) + 1 :].split("/")[:-1])
-        folders = {name: value for name, _, value in names if name in source.folders}
+        parts = (part.partition("=") for part in file[len(base) + 1 :].split("/")[:-1])
+        folders = {name: value for name, _, value in parts if name in source.folders}
         if "dataset" in folders:
             files.setdefault(tuple(folders.items()), []).append(file)
     runs = []

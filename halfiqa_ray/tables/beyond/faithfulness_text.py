@@ -47,7 +47,7 @@ def _table(rows: Rows, title: str) -> Cells:
     eraser = ERASER if any(row.get(name) is not None for row in rows for name in ERASER) else {}
     body = [
         [
-            *([str(row["model"]), FILL_NAMES.get(row["fill"], row["fill"])] if fills else []),
+            *([str(row["model"]), FILL_NAMES.get(row["fill"], str(row["fill"]))] if fills else []),
             _name(row),
             *(interval_cell(row, name) for name in ("deletion", "insertion")),
             number(row["gap"]) if row["gap"] == 0 else interval_cell(row, "gap", signed=True),
@@ -83,7 +83,7 @@ def _curves(rows: Rows) -> list[Part]:
         ]
         body = [
             [
-                *([str(some[0]["model"]), FILL_NAMES.get(some[0]["fill"], some[0]["fill"])] if fills else []),
+                *([str(some[0]["model"]), FILL_NAMES.get(some[0]["fill"], str(some[0]["fill"]))] if fills else []),
                 *(_name(some[0]), *(number(row[column]) for row in some), str(some[0]["n"])),
             ]
             for some in orders
