@@ -126,10 +126,10 @@ def _responses(luma_HW: Map) -> Iterator[Map]:
 def _band_columns(luma_HW: Map) -> list[Map]:
     """The cosine transform within each band, transformed back along the columns: float32 (H, V) each.
 
-    V are the columns up to the band's outer edge: there is nothing to transform beyond.
+    V are the columns up to the band's outer edge: there is nothing to transform beyond. ``luma_HW`` is overwritten.
     """
     band_HW = _band_of_coefficient(*luma_HW.shape)
-    coefficients_HW = fft.dct(fft.dct(luma_HW, axis=1, norm="ortho"), axis=0, norm="ortho", overwrite_x=True)
+    coefficients_HW = fft.dctn(luma_HW, norm="ortho", overwrite_x=True)
     heights, widths = ([np.count_nonzero(edge <= band) for band in range(BANDS)] for edge in (band_HW[:, 0], band_HW[0]))
     # One array for all: the memory pages of ten would take as long as the transforms.
     masked = np.zeros((len(luma_HW), sum(widths)), np.float32)
