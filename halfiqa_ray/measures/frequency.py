@@ -130,7 +130,8 @@ def _band_columns(luma_HW: Map) -> list[Map]:
     """
     band_HW = _band_of_coefficient(*luma_HW.shape)
     coefficients_HW = fft.dctn(luma_HW, norm="ortho", overwrite_x=True)
-    heights, widths = ([np.count_nonzero(edge <= band) for band in range(BANDS)] for edge in (band_HW[:, 0], band_HW[0]))
+    heights = [np.count_nonzero(band_HW[:, 0] <= band) for band in range(BANDS)]
+    widths = [np.count_nonzero(band_HW[0] <= band) for band in range(BANDS)]
     # One array for all: the memory pages of ten would take as long as the transforms.
     masked = np.zeros((len(luma_HW), sum(widths)), np.float32)
     starts = np.cumsum(widths)[:-1]

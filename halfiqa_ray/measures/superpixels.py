@@ -96,9 +96,7 @@ def superpixels(lab_HW3: Floats) -> Superpixels:
     return Superpixels(labels_HW, centre_FP[:3, left_P].T, place_P2, *_neighbours(labels_HW, int(left_P.sum())))
 
 
-def _nearest(
-    feature_FIJP: NDArray[np.float32], centre_FP: NDArray[np.float32], near_9P: Indices
-) -> NDArray[np.uint8]:
+def _nearest(feature_FIJP: NDArray[np.float32], centre_FP: NDArray[np.float32], near_9P: Indices) -> NDArray[np.uint8]:
     """Which of its nine centres every pixel is nearest to, the first of equal ones: 0 to 8, (I, J, P)."""
     # A pixel's row is that of all its row, its column that of all its column.
     parts = [*feature_FIJP[:3], feature_FIJP[3, :, :1], feature_FIJP[4, :1]]

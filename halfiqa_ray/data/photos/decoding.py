@@ -133,7 +133,7 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
 
 
 def _decoded(data: bytes, maximum_pixels: int) -> Image.Image:
-    """As `decode`, in Pillow's own memory: to copy a whole photo out of it and in again takes a third of decoding it."""
+    """As `decode`, but still Pillow's: a photo that is to be resized is not copied out of its memory and in again."""
     if not data:
         raise ImageError("empty_photo", "the file is empty")
     if Image.MAX_IMAGE_PIXELS is not None and maximum_pixels > Image.MAX_IMAGE_PIXELS:
