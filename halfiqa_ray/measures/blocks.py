@@ -29,8 +29,8 @@ def block_means(map_HW: NDArray[np.floating], grid: Grid) -> NDArray[np.float32]
     """
     down = block_edges(map_HW.shape[0], grid.rows)
     across = block_edges(map_HW.shape[1], grid.columns)
-    sums = np.add.reduceat(map_HW, down[:-1], axis=0, dtype=np.float64)
-    sums = np.add.reduceat(sums, across[:-1], axis=1)
+    sums = np.add.reduceat(map_HW, across[:-1], axis=1, dtype=np.float64)
+    sums = np.add.reduceat(sums, down[:-1], axis=0)
     areas = np.diff(down)[:, None] * np.diff(across)[None, :]
     return (sums / areas).ravel().astype(np.float32)
 

@@ -10,7 +10,7 @@ bins; not how a Fourier transform becomes ten numbers a pixel, nor how these bec
   at the bin centres) or ``csf_whitened`` (each band divided by its mean over many photos first: natural photos fall
   as 1/f, and plain sensitivity weights mostly measure the first band).
 
-Shape suffixes: H and W rows and columns, K the ten bands, M maps.
+Shape suffixes: H and W rows and columns, K the ten bands, R some rows, V some columns, M maps.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from halfiqa_ray.measures.pixels import Map
 
 Combination = Literal["flat", "csf", "csf_whitened"]
 BANDS = 10
+ROWS = 16  # transformed back at once
 NYQUIST = 50.0  # cycles/degree
 # Rounding to 8 bits alone leaves more than this in every band; below it a band holds nothing but float noise.
 LEAST_BAND_MEAN = 1e-3  # grey levels
@@ -70,23 +71,20 @@ def band_weights(combination: Combination, band_means_K: ArrayLike | None = None
     return np.where(empty_K, 0, sensitivity_K / np.where(empty_K, 1, means_K))
 
 
-def band_responses(luma_HW: Map) -> Iterator[Map]:
-    """The ten signed responses in grey levels, from low to high frequency: float32 (H, W) each, one at a time.
+def band_responses(luma_HW: Map) -> Map:
+    """The ten signed responses in grey levels, from low to high frequency: float32 (K, H, W).
 
-    Their sum and the mean luma give the luma back (to float32 rounding). For the mirrored image the Fourier transform
-    is the cosine transform of the image itself, a quarter of the work: coefficient (u, v) has u / 2H and v / 2W
-    cycles a pixel.
+    Their sum and the mean luma give the luma back (to float32 rounding).
     """
-    # The mean goes first: its rounding would give an even image a pattern, and DC is in no band anyway.
-    coefficients_HW = fft.dctn(luma_HW - np.float32(luma_HW.mean(dtype=np.float64)), norm="ortho")
-    band_HW = _band_of_coefficient(*luma_HW.shape)
-    for band in range(BANDS):
-        yield fft.idctn(np.where(band_HW == band, coefficients_HW, np.float32(0)), norm="ortho", overwrite_x=True)
+    return np.concatenate([each_KRW.copy() for each_KRW in _responses(luma_HW)], axis=1)
 
 
 def band_means(luma_HW: Map) -> NDArray[np.float64]:
     """Mean magnitude of each band over one photo in grey levels: float64 (K,)."""
-    return np.array([np.abs(response_HW).mean(dtype=np.float64) for response_HW in band_responses(luma_HW)])
+    sums_K = np.zeros(BANDS)
+    for responses_KRW in _responses(luma_HW):
+        sums_K += np.abs(responses_KRW, out=responses_KRW).sum((1, 2), dtype=np.float64)
+    return sums_K / luma_HW.size
 
 
 def frequency_maps(luma_HW: Map, weights_MK: ArrayLike) -> Map:
@@ -95,12 +93,52 @@ def frequency_maps(luma_HW: Map, weights_MK: ArrayLike) -> Map:
     In grey levels for ``flat`` and ``csf``, without unit for ``csf_whitened``.
     """
     weights = np.asarray(weights_MK, dtype=np.float32)
-    maps_MHW = np.zeros((len(weights), *luma_HW.shape), np.float32)
-    for band, response_HW in enumerate(band_responses(luma_HW)):
-        magnitude_HW = np.abs(response_HW, out=response_HW)
-        for map_HW, weight in zip(maps_MHW, weights[:, band], strict=True):
-            map_HW += weight * magnitude_HW
+    maps_MHW = np.empty((len(weights), *luma_HW.shape), np.float32)
+    top = 0
+    for responses_KRW in _responses(luma_HW):
+        bottom = top + responses_KRW.shape[1]
+        magnitudes_KRW = np.abs(responses_KRW, out=responses_KRW)
+        # Not a matrix product, which would use more than one thread.
+        np.einsum("mk,krw->mrw", weights, magnitudes_KRW, out=maps_MHW[:, top:bottom])
+        top = bottom
     return maps_MHW
+
+
+def _responses(luma_HW: Map) -> Iterator[Map]:
+    """The signed responses of a few rows R at a time, from the top: float32 (K, R, W).
+
+    For the mirrored image the Fourier transform is the cosine transform of the image itself, a quarter of the work:
+    coefficient (u, v) has u / 2H and v / 2W cycles a pixel. It is transformed back along the columns as a whole, along
+    the rows a few at a time, so that they and what is done with them stay in the processor's cache.
+    """
+    height, width = luma_HW.shape
+    # The mean goes first: its rounding would give an even image a pattern, and DC is in no band anyway.
+    columns = _band_columns(luma_HW - np.float32(luma_HW.mean(dtype=np.float64)))
+    buffer = np.empty((BANDS, ROWS, width), np.float32)
+    for top in range(0, height, ROWS):
+        coefficients_KRW = buffer[:, : height - top]
+        for band_RW, columns_HV in zip(coefficients_KRW, columns, strict=True):
+            band_RW[:, : columns_HV.shape[1]] = columns_HV[top : top + ROWS]
+            band_RW[:, columns_HV.shape[1] :] = 0
+        yield fft.idct(coefficients_KRW, axis=2, norm="ortho", overwrite_x=True)
+
+
+def _band_columns(luma_HW: Map) -> list[Map]:
+    """The cosine transform within each band, transformed back along the columns: float32 (H, V) each.
+
+    V are the columns up to the band's outer edge: there is nothing to transform beyond. ``luma_HW`` is overwritten.
+    """
+    band_HW = _band_of_coefficient(*luma_HW.shape)
+    coefficients_HW = fft.dctn(luma_HW, norm="ortho", overwrite_x=True)
+    heights = [np.count_nonzero(band_HW[:, 0] <= band) for band in range(BANDS)]
+    widths = [np.count_nonzero(band_HW[0] <= band) for band in range(BANDS)]
+    # One array for all: the memory pages of ten would take as long as the transforms.
+    masked = np.zeros((len(luma_HW), sum(widths)), np.float32)
+    starts = np.cumsum(widths)[:-1]
+    for band, columns_HV in enumerate(np.split(masked, starts, axis=1)):
+        inside = np.s_[: heights[band], : widths[band]]
+        np.copyto(columns_HV[: heights[band]], coefficients_HW[inside], where=band_HW[inside] == band)
+    return np.split(fft.idct(masked, axis=0, norm="ortho", overwrite_x=True), starts, axis=1)
 
 
 @functools.lru_cache(maxsize=2)

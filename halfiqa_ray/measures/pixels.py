@@ -5,11 +5,15 @@ Shape suffixes: H and W rows and columns, 3 the channels R, G, B.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
+CELLS_AT_ONCE = 1 << 15
 
 
 def check_pixels(pixels_HW3: Pixels) -> None:
@@ -21,8 +25,11 @@ def check_pixels(pixels_HW3: Pixels) -> None:
 
 def luma(pixels_HW3: Pixels) -> Map:
     """ITU-R BT.601 luma 0.299 R + 0.587 G + 0.114 B, 0 to 255: float32 (H, W)."""
-    red, green, blue = (pixels_HW3[..., i].astype(np.float32) for i in range(3))
-    return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    luma_HW = np.empty(pixels_HW3.shape[:2], np.float32)
+    for rows in rows_at_once(luma_HW):
+        red, green, blue = (pixels_HW3[rows, :, i].astype(np.float32) for i in range(3))
+        luma_HW[rows] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return luma_HW
 
 
 def grey8(pixels_HW3: Pixels) -> Pixels:
@@ -30,8 +37,11 @@ def grey8(pixels_HW3: Pixels) -> Pixels:
 
     In 15-bit integers, as OpenCV's ``cvtColor`` does; Matlab's ``rgb2gray`` differs at most by the rounding of ties.
     """
-    red, green, blue = (pixels_HW3[..., i].astype(np.int32) for i in range(3))
-    return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.uint8)
+    grey_HW = np.empty(pixels_HW3.shape[:2], np.uint8)
+    for rows in rows_at_once(grey_HW):
+        red, green, blue = (pixels_HW3[rows, :, i].astype(np.int32) for i in range(3))
+        grey_HW[rows] = (9798 * red + 19235 * green + 3735 * blue + 16384) >> 15
+    return grey_HW
 
 
 def bilinear(map_HW: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
@@ -41,7 +51,18 @@ def bilinear(map_HW: NDArray[np.floating], height: int, width: int) -> NDArray[n
     above, below, down = _neighbours(map_HW.shape[0], height, map_HW.dtype)
     left, right, across = _neighbours(map_HW.shape[1], width, map_HW.dtype)
     wide = map_HW[:, left] * (1 - across) + map_HW[:, right] * across
-    return wide[above] * (1 - down)[:, None] + wide[below] * down[:, None]
+    resized_HW = np.empty((height, width), map_HW.dtype)
+    for rows in rows_at_once(resized_HW):
+        np.multiply(wide[above[rows]], (1 - down[rows])[:, None], out=resized_HW[rows])
+        resized_HW[rows] += wide[below[rows]] * down[rows][:, None]
+    return resized_HW
+
+
+def rows_at_once(map_HW: NDArray[Any]) -> Iterator[slice]:
+    """All rows, a few at a time: what is computed on the way to them stays in the processor's cache."""
+    height, width = map_HW.shape
+    step = max(1, CELLS_AT_ONCE // width)
+    return (slice(top, top + step) for top in range(0, height, step))
 
 
 def _neighbours(

@@ -71,7 +71,7 @@ def _shrink(grey_HW: Pixels, recipe: Recipe) -> NDArray[np.float64]:
     height, width = grey_HW.shape
     small_height = recipe.height or max(1, -(-height * recipe.width // width))
     if recipe.antialiased:
-        picture = Image.fromarray(grey_HW.astype(np.float32))
+        picture = Image.fromarray(grey_HW).convert("F")
         return np.asarray(picture.resize((recipe.width, small_height), Image.Resampling.BICUBIC), np.float64)
     return np.floor(bilinear(grey_HW.astype(np.float64), small_height, recipe.width) + 0.5)
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import color, data
 
-from halfiqa_ray.measures.boundary_connectivity import _lab, _shrink, _superpixels, boundary_connectivity
+from halfiqa_ray.measures.boundary_connectivity import _lab, _shrink, boundary_connectivity
+from halfiqa_ray.measures.superpixels import superpixels
 
 
 def scene(disc_centre=(120, 200), radius=50):
@@ -60,7 +61,7 @@ def test_any_photo_gives_a_map_in_0_to_1(seed, height, width):
 
 def test_superpixels_hold_to_colour_edges():
     pixels, disc = scene()
-    pieces = _superpixels(_lab(pixels[:256, :256]))
+    pieces = superpixels(_lab(pixels[:256, :256]))
     inside = disc[:256, :256]
     share = np.bincount(pieces.labels_HW.ravel(), inside.ravel()) / np.bincount(pieces.labels_HW.ravel())
     mixed = np.minimum(share, 1 - share) * np.bincount(pieces.labels_HW.ravel())
@@ -73,7 +74,7 @@ def test_superpixels_hold_to_colour_edges():
 
 
 def test_neighbours_and_border():
-    pieces = _superpixels(_lab(_shrink(data.coffee())))
+    pieces = superpixels(_lab(_shrink(data.coffee())))
     labels = pieces.labels_HW
     expected = set()
     for a, b in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):

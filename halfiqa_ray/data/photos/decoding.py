@@ -51,6 +51,16 @@ OTHER_PICTURES = (
     )
 ) - SUFFIXES
 ORIENTATION_TAG = 0x0112
+# What makes a picture upright, by its EXIF orientation; any other value means that it is.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Pillow warns of pictures that our own bound below allows or is about to refuse, and of damage that raises below.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -106,11 +116,11 @@ class Photo:
 
 def decode_at(data: bytes, wanted: Wanted) -> Photo:
     """Decode one photo and resize it. Raises ImageError as `decode` does."""
-    pixels = decode(data, wanted.maximum_pixels)
-    height, width = pixels.shape[:2]
+    image = _decoded(data, wanted.maximum_pixels)
+    width, height = image.size
     if wanted.turned and height > width:
-        pixels = np.ascontiguousarray(np.rot90(pixels))
-    return Photo(height, width, [pixels if size is None else resize(pixels, *size) for size in wanted.sizes])
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    return Photo(height, width, [_pixels_at(image, size) for size in wanted.sizes])
 
 
 def decode(data: bytes, maximum_pixels: int) -> Pixels:
@@ -119,6 +129,11 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
     Raises ImageError when it is empty, unknown, truncated, of more than ``maximum_pixels`` pixels, or of a pixel
     type without a defined range. Its text never depends on anything but the bytes.
     """
+    return np.asarray(_decoded(data, maximum_pixels))
+
+
+def _decoded(data: bytes, maximum_pixels: int) -> Image.Image:
+    """As `decode`, but still Pillow's: a photo that is to be resized is not copied out of its memory and in again."""
     if not data:
         raise ImageError("empty_photo", "the file is empty")
     if Image.MAX_IMAGE_PIXELS is not None and maximum_pixels > Image.MAX_IMAGE_PIXELS:
@@ -134,7 +149,7 @@ def decode(data: bytes, maximum_pixels: int) -> Pixels:
                     "(data.maximum_pixels)",
                 )
             image.info.pop("xmp", None)  # loading a TIFF turns it, by XMP where its own tag is silent
-            return upright_rgb(image)
+            return _upright(image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -172,33 +187,45 @@ def upright_rgb(image: Image.Image) -> Pixels:
 
     Raises ImageError for a pixel type without a defined range, and what its decoder raises.
     """
+    return np.asarray(_upright(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
     image.load()
     # Asked for only now: loading a TIFF turns it and takes the tag away.
-    return _turn(_to_rgb(image), _orientation(image))
+    turn = TURNS.get(_orientation(image))
+    rgb = _to_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     """RGB uint8 (H, W, 3) to (height, width, 3): bilinear with the filter widened when shrinking (no aliasing)."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    return _pixels_at(Image.fromarray(pixels), (height, width))
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
+def _pixels_at(image: Image.Image, size: Size | None) -> Pixels:
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         high_byte = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(high_byte[:, :, None], 3, axis=2)
+        return Image.fromarray(high_byte).convert("RGB")
     if image.mode in ("I", "F"):
         raise ImageError("unsupported_photo", f"its pixels are 32-bit numbers (mode {image.mode}) without a range")
     if image.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
-        return np.asarray(converted)
+        assert converted is not None  # noqa: S101  # as it is not converted in place
+        return converted
     if image.has_transparency_data:
         over_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        return np.asarray(over_white.convert("RGB"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        return over_white.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -214,17 +241,6 @@ def _orientation(image: Image.Image) -> int:
         return int(exif.get(ORIENTATION_TAG, 1))
     except Exception:  # a broken EXIF block does not spoil the picture: viewers show it as it is stored
         return 1
-
-
-def _turn(pixels: Pixels, orientation: int) -> Pixels:
-    """The upright picture, by the meaning of EXIF orientations 2 to 8; any other value means upright."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _plain(error: Exception) -> str:

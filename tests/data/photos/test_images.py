@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from halfiqa_ray.data.photos.decoding import Wanted, decode_at
 from halfiqa_ray.data.photos.images import KINDS, ImageError, decode, open_photo, resize
 from tests.data.photo_files import jpeg
 
@@ -230,3 +231,21 @@ def test_resize_is_antialiased_bilinear(size):
 def test_resize_to_the_same_size_changes_nothing():
     pixels = picture()
     np.testing.assert_array_equal(resize(pixels, 6, 8), pixels)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "I;16"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_size_is_that_of_the_decoded_pixels(mode, orientation):
+    """What is resized before it leaves Pillow is what numpy's pixels resize to, turned or not."""
+    values = picture(60, 45)
+    image = Image.fromarray(values[..., 0].astype(np.uint16) * 257 if mode == "I;16" else values)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(image if mode == "I;16" else image.convert(mode), exif=exif)
+    pixels = decode(data, ROOM)
+    for turned in (False, True):
+        upright = np.rot90(pixels) if turned and len(pixels) > pixels.shape[1] else pixels
+        photo = decode_at(data, Wanted(ROOM, [None, (20, 31), upright.shape[:2]], turned))
+        assert (photo.height, photo.width) == pixels.shape[:2]
+        for found, expected in zip(photo.pixels, (upright, resize(upright, 20, 31), upright), strict=True):
+            assert np.array_equal(found, expected)
