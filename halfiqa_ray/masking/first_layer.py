@@ -28,7 +28,7 @@ from torch import Tensor
 from halfiqa_ray.masking.folded_norms import FoldedTail, Rows
 from halfiqa_ray.masking.transformer import EncoderLayer, SelfAttention
 
-# Terms of a softmax sum below e^-80 of its largest are nothing to float64, and below that float32 gets slow (denormals).
+# What is below e^-80 of the largest term of a softmax sum is nothing to it, and slow in float32 (denormals).
 SMALLEST_EXPONENT = -80 / math.log(2)
 
 

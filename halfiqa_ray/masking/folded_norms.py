@@ -30,25 +30,27 @@ class FoldedTail:
         self.width, self.wide = layer.contract.out_features, layer.expand.out_features
         self.dtype, self.device = first.weight.dtype, first.weight.device
         self.epsilon, self.second_epsilon = first.eps, second.eps
-        scale_D, shift_D = first.weight.double(), first.bias.double()
+        # A variance is then a sum of squares: what is centred is held 1 / sqrt(D) times as large.
+        self.shrink = self.width**-0.5
+        scale_D, shift_D = first.weight.double() / self.shrink, first.bias.double()
         output, expand, contract = layer.attention.output, layer.expand, layer.contract
         expand_MD, contract_DM = expand.weight.double(), contract.weight.double()
-        self.output_DD = self._cast(centred(output.weight.double()))
+        self.output_DD = self._cast(centred(output.weight.double()) * self.shrink)
         self.output_bias_D = output.bias
-        self.scale_D1 = self._cast(scale_D[:, None])
+        self.scale_D1 = self._cast(scale_D[:, None] * self.shrink)
         # The last column of both takes the deviation s.
         bias_M = expand_MD @ shift_D + expand.bias.double()
         self.expand_MD1 = self._cast(torch.cat([expand_MD * scale_D, bias_M[:, None]], 1))
         bias_D = centred(contract.bias.double() + shift_D)
-        self.contract_DM1 = self._cast(torch.cat([centred(contract_DM), bias_D[:, None]], 1))
-        self.second_scale_D, self.second_shift_D = second.weight, second.bias
+        self.contract_DM1 = self._cast(torch.cat([centred(contract_DM), bias_D[:, None]], 1) * self.shrink)
+        self.second_scale_D, self.second_shift_D = second.weight / self.shrink, second.bias
 
     def _cast(self, matrix: Tensor) -> Tensor:
         return matrix.to(self.dtype).contiguous()
 
     def residual(self, tokens_DQ: Tensor) -> Tensor:
         """What tokens add to the centred sum: (D, Q)."""
-        return centred(tokens_DQ + self.output_bias_D[:, None])
+        return centred(tokens_DQ + self.output_bias_D[:, None]).mul_(self.shrink)
 
     def run(self, mixed_DR: Tensor, residual_DQ1: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
         """The layer's output up to the second norm's factor: centred (D, R), and that factor (1, R).
@@ -57,20 +59,21 @@ class FoldedTail:
         S) comes from `residual`. Both results lie in the buffers of ``rows``.
         """
         count = mixed_DR.shape[1]
-        z_D1R, hidden_M1R, square_DR = rows.centred(count), rows.hidden(count), rows.square(count)
+        z_D1R, hidden_M1R = rows.centred(count), rows.wide(self.wide + 1, count)
+        square_DR = rows.wide(self.width, count)
         z_DR, deviation_1R = z_D1R[:-1], z_D1R[-1:]
         torch.mm(self.output_DD, mixed_DR, out=z_DR)
         z_DR.view(self.width, residual_DQ1.shape[1], -1).add_(residual_DQ1)
         torch.sum(torch.mul(z_DR, z_DR, out=square_DR), 0, keepdim=True, out=deviation_1R)
-        deviation_1R.mul_(1 / self.width).add_(self.epsilon).sqrt_()
+        deviation_1R.add_(self.epsilon).sqrt_()
         torch.mm(self.expand_MD1, z_D1R, out=hidden_M1R[:-1]).relu_()
         hidden_M1R[-1:].copy_(deviation_1R)
         state_DR = torch.mul(z_DR, self.scale_D1, out=mixed_DR)
         # Only the scaled residual still has a mean: everything else is centred by its matrix.
-        mean_1R = torch.sum(state_DR, 0, keepdim=True).mul_(1 / self.width)
+        mean_1R = state_DR.mean(0, keepdim=True)
         state_DR.sub_(mean_1R).addmm_(self.contract_DM1, hidden_M1R)
         factor_1R = torch.sum(torch.mul(state_DR, state_DR, out=square_DR), 0, keepdim=True, out=mean_1R)
-        factor_1R.mul_(1 / self.width).addcmul_(deviation_1R, deviation_1R, value=self.second_epsilon).rsqrt_()
+        factor_1R.addcmul_(deviation_1R, deviation_1R, value=self.second_epsilon).rsqrt_()
         return state_DR, factor_1R
 
     def finished(self, mixed_DR: Tensor, residual_DQ1: Tensor, rows: Rows) -> Tensor:
@@ -91,35 +94,30 @@ class FoldedTail:
 
 
 class Rows:
-    """Buffers for at most ``count`` rows, which all chunks share: no chunk pays for fresh memory."""
+    """Buffers for at most ``count`` rows, which all chunks share: no chunk pays for fresh memory.
+
+    There are as few as possible, so that more rows stay in the cache: what `wide` gives is one buffer, used for the
+    squares of the first norm, then the hidden layer, then the squares of the second, then keys and values.
+    """
 
     def __init__(self, tail: FoldedTail, count: int) -> None:
-        self.count, self.width, self.wide = count, tail.width, tail.wide
+        self.count, self.width = count, tail.width
         new = {"dtype": tail.dtype, "device": tail.device}
-        self._mixed, self._square = (torch.empty(tail.width * count, **new) for _ in range(2))
+        self._mixed = torch.empty(tail.width * count, **new)
         self._centred = torch.empty((tail.width + 1) * count, **new)
-        self._hidden = torch.empty((tail.wide + 1) * count, **new)
-        self._projected = torch.empty(2 * tail.width * count, **new)
+        self._wide = torch.empty(max(tail.wide + 1, 2 * tail.width) * count, **new)
 
     def mixed(self, count: int) -> Tensor:
-        """(D, R) for the attention's output."""
+        """(D, R) for the attention's output, then the layer's."""
         return self._mixed[: self.width * count].view(self.width, count)
-
-    def square(self, count: int) -> Tensor:
-        """(D, R) for squares and products."""
-        return self._square[: self.width * count].view(self.width, count)
 
     def centred(self, count: int) -> Tensor:
         """(D + 1, R) for the centred sum and its deviation."""
         return self._centred[: (self.width + 1) * count].view(self.width + 1, count)
 
-    def hidden(self, count: int) -> Tensor:
-        """(M + 1, R) for the hidden layer and the deviation."""
-        return self._hidden[: (self.wide + 1) * count].view(self.wide + 1, count)
-
-    def projected(self, count: int) -> Tensor:
-        """(2D, R) for keys and values."""
-        return self._projected[: 2 * self.width * count].view(2 * self.width, count)
+    def wide(self, features: int, count: int) -> Tensor:
+        """(features, R), for at most M + 1 or 2D features."""
+        return self._wide[: features * count].view(features, count)
 
 
 def centred(x_D: Tensor) -> Tensor:

@@ -101,17 +101,17 @@ class LastLayer:
         self.halves = low, low.swapped(empty=True)
 
     def _largest_logit(self, query_DS: Tensor) -> float:
-        """An upper bound: behind a LayerNorm no token is longer than sqrt(D), before its scale and shift."""
+        """An upper bound: behind a LayerNorm no token is longer than sqrt(D), which `before` holds in its scale."""
         width = len(query_DS)
         key_AED = self.key_value_2DD[:width].unflatten(0, (self.heads, -1))
-        longest_A = query_DS.unflatten(0, (self.heads, -1)).norm(dim=1).amax(1)
-        return float((longest_A * torch.linalg.matrix_norm(key_AED.double(), 2)).max()) * math.sqrt(width)
+        longest_A = query_DS.square().unflatten(0, (self.heads, -1)).sum(1).amax(1).sqrt()
+        return float((longest_A * torch.linalg.matrix_norm(key_AED.double(), 2)).max())
 
     def add(self, sums: Sums, state_DR: Tensor, factor_1R: Tensor, rows: Rows) -> None:
         """Add Q tokens of each of the subsets of ``sums`` (K, J), to these."""
         subsets = (-1, *sums.query_DIJ.shape[1:])
         width, heads = len(state_DR), self.heads
-        projected = torch.mm(self.key_value_2DD, state_DR, out=rows.projected(state_DR.shape[1]))
+        projected = torch.mm(self.key_value_2DD, state_DR, out=rows.wide(2 * width, state_DR.shape[1]))
         key_AEQKJ, value_AEQKJ = (
             part.view(heads, width // heads, *subsets) for part in (projected[:width], projected[width:])
         )
