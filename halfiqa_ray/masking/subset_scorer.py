@@ -3,18 +3,17 @@
 Section 2 of the paper masks every combination of blocks and runs the transformer once for each. The same numbers
 follow from one pass, because a masked key has a softmax weight of exactly 0 and masked tokens are never read:
 
-1. First layer, keys: its inputs do not depend on the subset. For every query and head, the softmax numerator and
-   denominator of a subset are sums of one term a kept block (plus the quality token's own), so they are computed once
-   a block and added.
-2. First layer, queries: a token's output matters only for the subsets that keep its block.
-3. Last layer: only the quality token's query is needed. The key projection is folded into it, the value projection is
-   applied after the weighted sum, and blocks are accumulated with a running maximum.
+1. First layer, keys: its inputs do not depend on the subset. For every query and head, a softmax average over some
+   blocks is joined from those over parts of them (`first_layer`), for sharp attention as for soft.
+2. First layer, queries: a token's output matters only for the subsets that keep its block. What follows the attention
+   is nearly all matrix products, with the LayerNorms folded into them (`folded_norms`).
+3. Last layer: only the quality token's query is needed, and blocks are added to its softmax sums (`last_layer`).
 
 Layers between the first and the last attend among all kept tokens of each subset, which has no such shortcut: their
 cost is that of an ordinary masked pass a subset, for these layers only.
 
-Shape suffixes: N images, S subsets, B blocks, T tokens (Q the queries, one block's tokens or all), A heads,
-E width of one head, D = A x E token width, C channels, H W map rows and columns.
+Shape suffixes: N images, S subsets, B blocks, T tokens (Q one block's, or some of them), D token width, C channels, H W
+map rows and columns, I and J combinations of the low and the high blocks, R rows of a chunk, tokens x subsets.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class SubsetScorer:
     """Scores all subsets of ``grid`` with a transformer over a token map.
 
     float32, except where attention is so sharp that float32 would lose digits: there float64, for the first layer's
-    sums over keys, or for all layers when a later one is sharp too. ``sharp_images`` counts the images that needed it.
+    logits, or for all layers when a later one is sharp too. ``sharp_images`` counts the images that needed it.
     ``rows`` bounds the (subset, token) pairs held at once: a chunk should stay in the CPU's cache, or fill the GPU.
     """
 
@@ -178,10 +177,10 @@ class SubsetScorer:
             part = sums.part(kept)
             for token in range(0, residual_DQ1.shape[1], tokens):
                 some = slice(token, token + tokens)
-                chunk, residual_DQ1_some = own.of(some, kept), residual_DQ1[:, some]
-                count = chunk.mean_DTC[0].numel() * other.count
-                mixed_DR = chunk.with_each(other.of(some), rows.mixed(count))
-                last.add(part, *tail.run(mixed_DR, residual_DQ1_some, rows), rows)
+                chunk = own.of(some, kept)
+                mixed_DR = rows.mixed(chunk.mean_DTC[0].numel() * other.count)
+                state_DR, factor_1R = tail.run(chunk.with_each(other.of(some), mixed_DR), residual_DQ1[:, some], rows)
+                last.add(part, state_DR, factor_1R, rows)
         view.put(sums)
 
     def _deep(self, first: FirstLayer, tail: FoldedTail, layers: list[EncoderLayer]) -> Tensor:
