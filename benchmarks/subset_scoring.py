@@ -161,7 +161,8 @@ def by_tokens(options: argparse.Namespace, device: torch.device) -> Iterator[str
         for threads in map(int, options.threads.split(",")):
             torch.set_num_threads(threads)
             found = seconds(works, options.repeats, options.clock, device)
-            assert trained.scorer.sharp_images and not random.scorer.sharp_images
+            assert trained.scorer.sharp_images
+            assert not random.scorer.sharp_images
             soft, sharp, resnet, own = (found[name] for name in works)
             yield (
                 f"| {tokens} | {threads} | {soft:.3f} | {sharp:.3f} | {sharp / soft:.2f} | {resnet:.3f} "

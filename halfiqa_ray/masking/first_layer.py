@@ -76,7 +76,7 @@ class FirstLayer:
     def __init__(
         self, layer: EncoderLayer, tokens_TD: Tensor, sizes: list[int], attention: SelfAttention | None = None
     ) -> None:
-        self.layer, self.sizes = layer, sizes
+        self.layer, self.sizes, self.tail = layer, sizes, FoldedTail(layer)
         dtype = layer.attention.value.weight.dtype
         self.tokens_TD = tokens_TD.to(dtype)
         self.device, self.count = tokens_TD.device, len(tokens_TD)
@@ -121,15 +121,15 @@ class FirstLayer:
             torch.logaddexp(weight_ATC[..., done], more_AT1, out=weight_ATC[..., new])
         return Combinations(mean_DTC, weight_ATC)
 
-    def state(self, tail: FoldedTail, subsets_S: Tensor) -> Tensor:
+    def state(self, subsets_S: Tensor) -> Tensor:
         """All tokens behind the layer for any subsets, the quality token first: (S, T, D)."""
         low = self.low.picked(subsets_S & (self.low.count - 1))
         high = self.high.picked(subsets_S >> self.low_blocks)
-        rows = Rows(tail, self.count * len(subsets_S))
+        rows = Rows(self.tail, self.count * len(subsets_S))
         mixed_DTS = rows.mixed(rows.count).view_as(low.mean_DTC)
         _join(low.mean_DTC, high.mean_DTC, high.weight_ATC - low.weight_ATC, mixed_DTS)
-        residual_DT1 = tail.residual(self.tokens_TD.t())[..., None]
-        return tail.finished(mixed_DTS.flatten(1), residual_DT1, rows).view_as(mixed_DTS).permute(2, 1, 0)
+        residual_DT1 = self.tail.residual(self.tokens_TD.t())[..., None]
+        return self.tail.finished(mixed_DTS.flatten(1), residual_DT1, rows).view_as(mixed_DTS).permute(2, 1, 0)
 
 
 def _join(one_D: Tensor, other_D: Tensor, gap_A: Tensor, out_D: Tensor) -> None:

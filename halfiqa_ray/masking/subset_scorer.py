@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from halfiqa_ray.masking.first_layer import FirstLayer
-from halfiqa_ray.masking.folded_norms import FoldedTail, Rows
+from halfiqa_ray.masking.folded_norms import Rows
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.last_layer import LastLayer, attend_quality
 from halfiqa_ray.masking.transformer import EncoderLayer, MaskedTransformer, SelfAttention, layers_of
@@ -123,7 +123,7 @@ class SubsetScorer:
         layers = layers_of(self.model)[1:]
         if not layers:
             return False
-        state_STD = first.state(FoldedTail(first.layer), torch.tensor([self.grid.full], device=first.device))
+        state_STD = first.state(torch.tensor([self.grid.full], device=first.device))
         for layer in layers:
             if largest_logit(layer.attention, state_STD[0]) > SHARP_LOGIT:
                 return True
@@ -133,15 +133,14 @@ class SubsetScorer:
     def _all_layers(self, model: MaskedTransformer, first: FirstLayer) -> Tensor:
         """The encoded quality token for all subsets: (S, D)."""
         layers = layers_of(model)
-        tail = FoldedTail(first.layer)
         if len(layers) > 2:
-            return self._deep(first, tail, layers)
-        rows = Rows(tail, max(self._chunk(1, first.device), first.low.count, first.high.count))
-        quality_DIJ = self._quality(first, tail, rows)
+            return self._deep(first, layers)
+        rows = Rows(first.tail, max(self._chunk(1, first.device), first.low.count, first.high.count))
+        quality_DIJ = self._quality(first, rows)
         if len(layers) == 2:
-            last = LastLayer(layers[1], tail, quality_DIJ)
+            last = LastLayer(layers[1], first.tail, quality_DIJ)
             for block in range(self.grid.blocks):
-                self._add_block(first, tail, last, block, rows)
+                self._add_block(first, last, block, rows)
             quality_DIJ = last.finish(rows)
         # A subset's bit mask is the high blocks' combination, then that of the low ones.
         return quality_DIJ.permute(2, 1, 0).flatten(0, 1)
@@ -151,16 +150,16 @@ class SubsetScorer:
         rows = self.rows or (CPU_ROWS if device.type == "cpu" else GPU_ROWS)
         return max(1, rows // tokens)
 
-    def _quality(self, first: FirstLayer, tail: FoldedTail, rows: Rows) -> Tensor:
+    def _quality(self, first: FirstLayer, rows: Rows) -> Tensor:
         """The quality token after the first layer, for all combinations of the low and the high blocks: (D, I, J)."""
         token = slice(0, 1)
         low, high = first.low.of(token), first.high.of(token)
-        mixed_DS = first.tokens_TD.new_empty(tail.width, low.count * high.count)
+        mixed_DS = first.tokens_TD.new_empty(first.tail.width, low.count * high.count)
         low.with_each(high, mixed_DS)
-        residual_D1 = tail.residual(first.tokens_TD[token].t())
-        return tail.finished_in_parts(mixed_DS, residual_D1, rows).unflatten(1, (low.count, high.count))
+        residual_D1 = first.tail.residual(first.tokens_TD[token].t())
+        return first.tail.finished_in_parts(mixed_DS, residual_D1, rows).unflatten(1, (low.count, high.count))
 
-    def _add_block(self, first: FirstLayer, tail: FoldedTail, last: LastLayer, block: int, rows: Rows) -> None:
+    def _add_block(self, first: FirstLayer, last: LastLayer, block: int, rows: Rows) -> None:
         """Two layers: a block's tokens, for the subsets that keep the block, into the last layer's sums."""
         queries = first.block_slices[block]
         own, other, bit = first.low, first.high, block
@@ -169,7 +168,7 @@ class SubsetScorer:
         own, other = own.of(queries).keeping(bit), other.of(queries)
         view = last.halves[block >= first.low_blocks].keeping(bit)
         sums = view.copy()
-        residual_DQ1 = tail.residual(first.tokens_TD[queries].t())[..., None]
+        residual_DQ1 = first.tail.residual(first.tokens_TD[queries].t())[..., None]
         step = min(own.count, max(1, rows.count // other.count))
         tokens = max(1, rows.count // (step * other.count))
         for number in range(0, own.count, step):
@@ -179,11 +178,13 @@ class SubsetScorer:
                 some = slice(token, token + tokens)
                 chunk = own.of(some, kept)
                 mixed_DR = rows.mixed(chunk.mean_DTC[0].numel() * other.count)
-                state_DR, factor_1R = tail.run(chunk.with_each(other.of(some), mixed_DR), residual_DQ1[:, some], rows)
+                state_DR, factor_1R = first.tail.run(
+                    chunk.with_each(other.of(some), mixed_DR), residual_DQ1[:, some], rows
+                )
                 last.add(part, state_DR, factor_1R, rows)
         view.put(sums)
 
-    def _deep(self, first: FirstLayer, tail: FoldedTail, layers: list[EncoderLayer]) -> Tensor:
+    def _deep(self, first: FirstLayer, layers: list[EncoderLayer]) -> Tensor:
         """Three layers or more: ordinary masked attention in the layers between, a chunk of subsets at a time."""
         done = []
         logits = layers[0].attention.heads * first.count**2
@@ -193,7 +194,7 @@ class SubsetScorer:
         for subsets_S in torch.arange(self.grid.subsets, device=first.device).split(chunk):
             kept = kept_SB[subsets_S]
             masked_ST = ~torch.cat([kept.new_ones(len(kept), 1), kept.repeat_interleave(sizes_B, 1)], 1)
-            state_STD = first.state(tail, subsets_S)
+            state_STD = first.state(subsets_S)
             for layer in layers[1:-1]:
                 state_STD = layer(state_STD, masked_ST)
             done.append(attend_quality(layers[-1], state_STD, masked_ST))
