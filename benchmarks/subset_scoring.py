@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -42,7 +42,9 @@ CLOCK_WORDS = {
 }
 
 
-def seconds(works: dict[str, Callable[[], object]], repeats: int, clock: str, device: torch.device) -> dict[str, float]:
+def seconds(
+    works: Mapping[str, Callable[[], object]], repeats: int, clock: str, device: torch.device
+) -> dict[str, float]:
     """Median seconds of each, taking turns, after one call to warm up."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats + 1):

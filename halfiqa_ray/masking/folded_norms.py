@@ -21,6 +21,8 @@ from torch import Tensor
 
 from halfiqa_ray.masking.transformer import EncoderLayer
 
+PADDING = 16
+
 
 class FoldedTail:
     """What follows the attention of ``layer``, for many rows."""
@@ -102,22 +104,26 @@ class Rows:
 
     def __init__(self, tail: FoldedTail, count: int) -> None:
         self.count, self.width = count, tail.width
-        new = {"dtype": tail.dtype, "device": tail.device}
-        self._mixed = torch.empty(tail.width * count, **new)
-        self._centred = torch.empty((tail.width + 1) * count, **new)
-        self._wide = torch.empty(max(tail.wide + 1, 2 * tail.width) * count, **new)
+        # Features a power of two apart would share a few lines of the cache.
+        stride = count + PADDING
+
+        def features(number: int) -> Tensor:
+            return torch.empty(number, stride, dtype=tail.dtype, device=tail.device)
+
+        self._mixed, self._centred = features(tail.width), features(tail.width + 1)
+        self._wide = features(max(tail.wide + 1, 2 * tail.width))
 
     def mixed(self, count: int) -> Tensor:
         """(D, R) for the attention's output, then the layer's."""
-        return self._mixed[: self.width * count].view(self.width, count)
+        return self._mixed[:, :count]
 
     def centred(self, count: int) -> Tensor:
         """(D + 1, R) for the centred sum and its deviation."""
-        return self._centred[: (self.width + 1) * count].view(self.width + 1, count)
+        return self._centred[:, :count]
 
     def wide(self, features: int, count: int) -> Tensor:
         """(features, R), for at most M + 1 or 2D features."""
-        return self._wide[: features * count].view(features, count)
+        return self._wide[:features, :count]
 
 
 def centred(x_D: Tensor) -> Tensor:

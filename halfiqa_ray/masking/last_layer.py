@@ -97,7 +97,9 @@ class LastLayer:
         else:
             maximum_AIJ, total_AS = None, logit_AS.exp2_()
         value_DS = (value_DS.unflatten(0, (self.heads, -1)) * total_AS[:, None]).flatten(0, 1)
-        low = Sums(*(part.unflatten(1, shape) for part in (query_DS, total_AS, value_DS)), maximum_AIJ)
+        low = Sums(
+            query_DS.unflatten(1, shape), total_AS.unflatten(1, shape), value_DS.unflatten(1, shape), maximum_AIJ
+        )
         self.halves = low, low.swapped(empty=True)
 
     def _largest_logit(self, query_DS: Tensor) -> float:
