@@ -147,7 +147,7 @@ class SubsetScorer:
 
     def _chunk(self, tokens: int, device: torch.device) -> int:
         """How many subsets to hold at once when each has ``tokens`` rows."""
-        rows = self.rows or (CPU_ROWS if device.type == "cpu" else GPU_ROWS)
+        rows = self.rows or (CPU_ROWS * min(4, torch.get_num_threads()) if device.type == "cpu" else GPU_ROWS)
         return max(1, rows // tokens)
 
     def _quality(self, first: FirstLayer, rows: Rows) -> Tensor:
