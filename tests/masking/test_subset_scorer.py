@@ -1,6 +1,7 @@
 """The exact scorer against ordinary masked passes in float64."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from halfiqa_ray.masking.first_layer import FirstLayer
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.ordinary import score_subsets
-from halfiqa_ray.masking.subset_scorer import FirstLayer, SubsetScorer, largest_logit, level_plcc
+from halfiqa_ray.masking.subset_scorer import SHARP_LOGIT, SubsetScorer, largest_logit, level_plcc
 from tests.masking.models import random_triq
 
 
@@ -85,24 +87,28 @@ def test_a_sharp_first_layer_alone_is_exact_too():
     grid, model = Grid(), random_triq(5)
     features = 30 * torch.randn(24, 24, 32, generator=torch.Generator().manual_seed(5)).relu()
     with torch.inference_mode():
-        first = SubsetScorer(model, grid)._first_layer(model, features)
-        assert SubsetScorer(model, grid)._sharp_layers(first) == [0]
-        assert not first.safe
+        scorer = SubsetScorer(model, grid)
+        tokens, sizes = scorer._tokens(model, features)
+        first = FirstLayer(model.encoder[0], tokens, sizes)
+        assert largest_logit(model.encoder[0].attention, tokens) > SHARP_LOGIT
+        assert not scorer._sharp_later(first)
+        # float32 ends at e^-103: the quality token's term beside the largest block's, as a sum would add them
+        assert (first.weight_BAT[0] - first.weight_BAT.amax(0)).min() < -103
     ours, plain, truth = errors(model, features, grid, [*range(0, 4096, 150), 4095])
     assert within_promise(ours, plain), (ours, plain)
     assert truth.std() > 1e-3
 
 
 @pytest.mark.parametrize("sharpness", [300.0, 3e4])
-def test_underflow_happens_in_the_examples_and_is_detected(sharpness):
+def test_underflow_happens_in_the_examples(sharpness):
     """The quality token's weight underflows against dominant blocks: the plain sums would be wrong."""
     model = random_triq(3, sharpness=sharpness, channels=5)
     features = torch.randn(1, 5, 6, 8, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         tokens = model.tokens(model.project_and_pool(features))[0]
         first = FirstLayer(model.encoder[0], tokens, [4] * 12)
-        assert not first.safe
-        spread = first.maximum_BTA.amax(0) - first.maximum_BTA.amin(0)
+        assert (first.weight_BAT[0] - first.weight_BAT.amax(0)).min() < math.log(1e-30)
+        spread = first.weight_BAT.amax(0) - first.weight_BAT.amin(0)
     assert spread.max() > (87 if sharpness == 300 else 745)
 
 
