@@ -9,12 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from halfiqa_ray.config import from_files
-from halfiqa_ray.models.backbones import declare_missing_operators
 from halfiqa_ray.models.outside import find_outside, load_outside, outside_record
 from halfiqa_ray.models.outside.metrics import laplacian_variance, rms_contrast
 from tests.models.small import model_settings
 
-declare_missing_operators()  # torchvision is imported after it
 CONFIGS = ("laplacian", "contrast", "brisque", "pyiqa_dbcnn", "pyiqa_topiq", "pyiqa_musiq", "timm_regressor")
 needs_pyiqa = pytest.mark.skipif(
     importlib.util.find_spec("pyiqa") is None, reason="pyiqa is not installed: noncommercial, the user's to install"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision.models import vgg16
 
 from halfiqa_ray.config import PublishedSettings
 from halfiqa_ray.models.published.importing import read_published
@@ -15,9 +16,6 @@ class Authors(nn.Module):
     """The network of DBCNN.py and SCNN.py, as their state dicts show it."""
 
     def __init__(self):
-        # Behind the first import of a backbone, which makes torchvision importable beside a CPU-only torch.
-        from torchvision.models import vgg16
-
         super().__init__()
         self.features1 = vgg16(weights=None).features[:-1]
         layers, channels = [], 3

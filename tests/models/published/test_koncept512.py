@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pretrainedmodels.models.inceptionresnetv2 import InceptionResNetV2
 from torch import nn
 
 from halfiqa_ray.config import PublishedSettings
@@ -15,9 +16,6 @@ class Authors(nn.Module):
     """The network of the notebook, as its state dict shows it."""
 
     def __init__(self):
-        # Behind the first import of a backbone, which makes torchvision importable beside a CPU-only torch.
-        from pretrainedmodels.models.inceptionresnetv2 import InceptionResNetV2
-
         super().__init__()
         self.base = nn.Sequential(*list(InceptionResNetV2().children())[:-1])
         widths = (1536, 2048, 1024, 256)
