@@ -128,8 +128,9 @@ class ZeroSettings(Section):
     rankings: tuple[str, ...] = Field(
         (),
         description="What picks the halves: rules (level_plcc, score_change, shapley, banzhaf, image_plcc), measures "
-        "(saliency, averaged_...) and controls (control_random, control_centre, control_other); empty = rank.rule, "
-        "score_change, the averaged measure and the controls.",
+        "(saliency, averaged_...), occlusion (each model's own half: the blocks whose zeroing, one by one, moves its "
+        "score most; 2 passes and one a block) and controls (control_random, control_centre, control_other); empty = "
+        "rank.rule, score_change, the averaged measure and the controls.",
     )
     splits: tuple[str, ...] = Field(
         (),

@@ -174,6 +174,7 @@ MAPS = pa.schema(
 )
 
 
+OCCLUSION = "occlusion"  # the ranking of a half of a model's own, by zeroing each block alone
 ORDER = "order_"  # how rankings of whole orders begin in ``zeroed/``
 
 

@@ -142,7 +142,7 @@ TABLE1 = pa.schema(
         *_OF_RUN,
         pa.field("model", pa.string(), nullable=False),
         pa.field("model_run", pa.string()),  # of the zeroed rows; null where there are none
-        pa.field("kind", pa.string(), nullable=False),  # rule, measure, control: what picked the halves
+        pa.field("kind", pa.string(), nullable=False),  # rule, own, measure, control: what picked the halves
         pa.field("ranking", pa.string(), nullable=False),  # its name, as in the zeroed rows
         pa.field("fill", pa.string(), nullable=False),  # what the pixels of the half were set to: zero (the paper) ...
         pa.field("default_rule", pa.bool_(), nullable=False),
@@ -382,6 +382,27 @@ FILLS_TABLE = pa.schema(
         *_with_interval("shift"),  # mean of filled less masked
         *_with_interval("masked_change"),  # mean absolute change from the whole photo's score
         *_with_interval("filled_change"),
+        *_LAST,
+    ]
+)
+
+
+# Does the half that the ranking model calls important matter to another model as that model's own half does.
+OWN_HALVES = pa.schema(
+    [
+        *_OF_RUN,
+        pa.field("model", pa.string()),  # that is asked; null where none was asked for its own halves
+        pa.field("ranking", pa.string(), nullable=False),  # the rule of the ranking model's halves
+        pa.field("n", pa.int64(), nullable=False),  # images with both halves
+        *_RESAMPLED,
+        *_with_interval("shared"),  # blocks that both halves have, mean over images
+        pa.field("shared_chance", pa.float64(), nullable=False),  # of two random halves
+        *_with_interval("important"),  # PLCC with the original prediction, the ranking model's half zeroed
+        *_with_interval("own_important"),  # this model's own half zeroed
+        *_with_interval("important_difference"),  # own less the ranking model's
+        *_with_interval("trivial"),
+        *_with_interval("own_trivial"),
+        *_with_interval("trivial_difference"),
         *_LAST,
     ]
 )

@@ -19,6 +19,7 @@ from halfiqa_ray import schema
 from halfiqa_ray.config import GridSettings
 from halfiqa_ray.masking.fills import BACKGROUNDS, background, fill_blocks
 from halfiqa_ray.masking.grid import Grid
+from halfiqa_ray.masking.importance import important_half
 from halfiqa_ray.masking.zeroing import zero_blocks
 from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.sources import Source, load, uri_of
@@ -46,6 +47,8 @@ ORDERS = pa.list_(pa.struct([pa.field("ranking", pa.string()), pa.field("first",
 Halves = dict[str, int]  # ranking: important half, bit set = block is important
 # The ranking of rows with one block zeroed, each as an important half of one block; it needs no half.
 SINGLE_BLOCK = "single_block"
+# The half of a model's own: the blocks whose zeroing, one by one, moves its score most. It needs no half either.
+OCCLUSION = schema.OCCLUSION
 # The fill of the photo as it is, and the paper's.
 NOT_FILLED, ZERO = "none", "zero"
 _Variant = tuple[str | None, str, str, int]  # ranking, half, fill, zeroed blocks
@@ -62,7 +65,7 @@ class Found:
 
 def variants(work: Sequence[dict[str, Any]] | None, blocks: int) -> int:
     """How many predictions some ``WORK`` of one image asks for, with equal masks counted as often as they are named."""
-    count = {None: 1, SINGLE_BLOCK: blocks}
+    count = {None: 1, SINGLE_BLOCK: blocks, OCCLUSION: blocks + 2}
     along = 2 * blocks - 1
     rankings = [asked["ranking"] for asked in work or ()]
     return sum(along if (r or "").startswith(schema.ORDER) else count.get(r, 2) for r in rankings)
@@ -111,7 +114,16 @@ class ScoreZeroed:
         for number, model in enumerate(self.models):
             asked = {i: [w for w in work[i] if w["model"] == number] for i in sorted(there)}
             wanted = {i: self._variants(some, halves[i], orders[i]) for i, some in asked.items()}
-            scores = self._scores(model, rows, {i: {v[2:] for v in some} for i, some in wanted.items()})
+            masks = {i: {v[2:] for v in some} for i, some in wanted.items()}
+            own = {i: [w for w in some if w["ranking"] == OCCLUSION] for i, some in asked.items()}
+            singles = {(NOT_FILLED, 0), *((ZERO, 1 << block) for block in range(self.grid.blocks))}
+            scores = self._scores(model, rows, {i: masks[i] | (singles if own[i] else set()) for i in masks})
+            for i in (i for i, some in own.items() if some):
+                chosen = self._own_half({mask: scores[i, fill, mask] for fill, mask in singles})
+                wanted[i] += self._variants(own[i], {OCCLUSION: chosen} if chosen else {}, {})
+            more = {i: {v[2:] for v in wanted[i] if (i, *v[2:]) not in scores} for i in wanted}
+            if any(more.values()):
+                scores |= self._scores(model, rows, more)
             for i, variants in wanted.items():
                 uri = rows["uri"][i].as_py()
                 for ranking in sorted({w["ranking"] for w in asked[i]} - {v[0] for v in variants}, key=str):
@@ -133,6 +145,11 @@ class ScoreZeroed:
                         }
                     )
         return found
+
+    def _own_half(self, scores: Mapping[int, np.float32]) -> int:
+        """The half whose blocks move the score most when zeroed alone (by mask; 0: the whole photo); 0 for none."""
+        change_K = [abs(float(scores[1 << block]) - float(scores[0])) for block in range(self.grid.blocks)]
+        return int(important_half([change_K])[0])
 
     def _variants(
         self, work: Sequence[dict[str, Any]], halves: Halves, orders: Mapping[str, Sequence[int]]

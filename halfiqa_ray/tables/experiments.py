@@ -20,6 +20,7 @@ from halfiqa_ray.tables.beyond import (
     explanations_text,
     faithfulness_text,
     fills_text,
+    own_halves_text,
     shapley_estimates_text,
     sufficiency_text,
 )
@@ -33,6 +34,7 @@ from halfiqa_ray.tables.beyond.faithfulness import (
 )
 from halfiqa_ray.tables.beyond.fills import filled_halves, fills, masked_curves
 from halfiqa_ray.tables.beyond.interactions import interactions
+from halfiqa_ray.tables.beyond.own_halves import own_halves
 from halfiqa_ray.tables.beyond.positions import positions
 from halfiqa_ray.tables.beyond.shapley_estimates import shapley_estimates
 from halfiqa_ray.tables.beyond.sufficiency import sufficiency
@@ -66,6 +68,7 @@ PAGES = {
     "matching_histogram": table2_text.HISTOGRAM,
     "sufficiency": sufficiency_text.PAGE,
     "sufficient_fraction": sufficiency_text.FRACTION,
+    "own_halves": own_halves_text.PAGE,
     "fills": fills_text.PAGE,
     "faithfulness": faithfulness_text.PAGE,
     "faithfulness_curves": faithfulness_text.CURVES,
@@ -184,9 +187,10 @@ def zeroing_tables(
     mapper: Mapper = in_process,
     filled: Mapping[str, list[Zeroed]] = MappingProxyType({}),
 ) -> Tables:
-    """Table I, its controls, and the averaged-measure experiment. Models without rows are named with the reason.
+    """Table I, its controls, the averaged-measure experiment, and models' own halves.
 
-    ``filled`` are the models with halves by other fills than zero, by fill.
+    Models without rows are named with the reason. ``filled`` are the models with halves by other fills than zero, by
+    fill.
     """
     models = without_explanations(models)
     correlated = correlate_zeroed(images, models, resampling, mapper)
@@ -200,6 +204,7 @@ def zeroing_tables(
         "table1": table1(run, models, correlated, rule, resampling, missing, of_fills),
         "table1_controls": table1_controls(run, models, correlated, of_fills),
         "averaged_measure": averaged_measure(run, models, correlated),
+        "own_halves": own_halves(run, images, models, rule, resampling),
     }
 
 

@@ -34,7 +34,7 @@ from halfiqa_ray.tables.writing import table_of
 CONTROLS = ("control_random", "control_centre", "control_other")
 RULES = (*schema.IMAGE_RULES, "image_plcc")
 AVERAGED = "averaged"  # how the names of averaged measures begin
-KINDS = ("rule", "measure", "control")
+KINDS = ("rule", "own", "measure", "control")
 NO_HALF = "no half is zeroed: jobs/zero.py does that"
 
 
@@ -215,11 +215,13 @@ def table1_controls(
 
 
 def kind_of(ranking: str) -> str:
-    """What a ranking is: rule, measure, explanation or control."""
+    """What a ranking is: rule, own (the predicting model's), measure, explanation or control."""
     if ranking.startswith("control_"):
         return "control"
     if ranking in RULES:
         return "rule"
+    if ranking == schema.OCCLUSION:
+        return "own"
     return "explanation" if ranking.startswith(tuple(f"{m}_" for m in schema.EXPLANATIONS)) else "measure"
 
 

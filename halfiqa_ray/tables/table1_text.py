@@ -12,7 +12,8 @@ from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interv
 
 LEGEND = (
     "Predicted: PLCC of the prediction with the half zeroed with the original prediction. MOS: PLCC with the mean "
-    "opinion scores. Halves by masked TRIQ, by a measure, or (controls) without looking at the image.",
+    "opinion scores. Halves by masked TRIQ, by zeroing each block alone in the predicting model (its own), by a "
+    "measure, or (controls) without looking at the image.",
     "A half chosen for changing the prediction least is bound to correlate better: compare with the controls.",
 )
 FILL_NAMES = {
@@ -22,7 +23,12 @@ FILL_NAMES = {
     "inpaint": "inpaint",
     "black": "black",
 }
-NAMES = {"control_random": "random half", "control_centre": "centre half", "control_other": "another image's half"}
+NAMES = {
+    "occlusion": "its own (occlusion)",
+    "control_random": "random half",
+    "control_centre": "centre half",
+    "control_other": "another image's half",
+}
 
 
 def _brief(rows: Rows) -> list[Part]:

@@ -229,3 +229,29 @@ def test_along_an_order_block_by_block(checkpoints, tmp_path):
                     with torch.inference_mode():
                         expected = model(model.normalise(torch.from_numpy(image)[None])).score_N.item()
                     assert there == [pytest.approx(expected, abs=1e-6)]
+
+
+def test_own_halves_are_the_blocks_that_move_the_score_most(checkpoints, tmp_path):
+    """By a loop over single blocks, model by model; what it needs on the way is scored, not stored."""
+    photos = write_photos(tmp_path, 3)
+    stage = ScoreZeroed(checkpoints, GRID, threads=1, batch_size=4)
+    found = stage(DECODE(asked(photos, ["occlusion"], fills=("zero", "black"))), [{}] * 3)
+    singles = stage(DECODE(asked(photos, [None, "single_block"])), [{}] * 3)
+    halves = set()
+    for each, known in zip(found, singles, strict=True):
+        assert each.error is None
+        for model in (0, 1):
+            scores = {r["zeroed_blocks"]: r["score"] for r in known.rows if r["model"] == model}
+            change = [abs(float(scores[1 << b]) - float(scores[0])) for b in range(6)]
+            half = sum(1 << b for b in sorted(range(6), key=lambda b: -change[b])[:3])
+            mine = [r for r in each.rows if r["model"] == model]
+            assert [(r["ranking"], r["zeroed_half"], r["fill"], r["zeroed_blocks"]) for r in mine] == [
+                ("occlusion", name, fill, mask)
+                for fill in ("zero", "black")
+                for name, mask in (("important", half), ("trivial", 63 ^ half))
+            ]
+            halves.add((model, half))
+    assert len({half for _, half in halves}) > 1
+    by_given = stage(DECODE(asked(photos, ["a"])), [{"a": found[0].rows[0]["zeroed_blocks"]}] * 3)[0].rows[0]
+    assert by_given["score"] == found[0].rows[0]["score"]
+    assert variants([{"ranking": "occlusion"}], 6) == 8

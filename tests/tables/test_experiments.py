@@ -20,6 +20,7 @@ COLUMNS = {
     "matching_histogram": schema.MATCHING_HISTOGRAM,
     "sufficiency": schema.SUFFICIENCY,
     "sufficient_fraction": schema.SUFFICIENT_FRACTION,
+    "own_halves": schema.OWN_HALVES,
     "fills": schema.FILLS_TABLE,
     "faithfulness": schema.FAITHFULNESS,
     "faithfulness_curves": schema.FAITHFULNESS_CURVES,

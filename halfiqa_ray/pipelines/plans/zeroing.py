@@ -24,7 +24,7 @@ from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.work import rule_halves
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK, ZERO, Halves
+from halfiqa_ray.stages.zeroing import OCCLUSION, SINGLE_BLOCK, ZERO, Halves
 from halfiqa_ray.tables.stored.curves import UNDEFINED, kept_by_importance, read_importance
 from halfiqa_ray.tables.stored.derived import read_measures_of
 from halfiqa_ray.tables.stored.reading import find_run, read_images
@@ -222,7 +222,7 @@ def _rankings(plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]) -> 
         if measure is None:
             notes.append("no averaged measure among the rankings: run jobs/measure.py first")
         asked = [settings.rank.rule, "score_change", *own, *OWN_CONTROLS, "control_other"]
-    known = (*get_args(Rule), *measures, *OWN_CONTROLS, "control_other")
+    known = (*get_args(Rule), *measures, OCCLUSION, *OWN_CONTROLS, "control_other")
     if unknown := [ranking for ranking in asked if ranking not in known]:
         missing = "" if measure else "; measures are known once jobs/measure.py has run"
         raise ValueError(f"zero.rankings names {', '.join(unknown)}; there are {', '.join(known)}{missing}")

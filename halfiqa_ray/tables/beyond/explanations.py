@@ -30,7 +30,7 @@ from halfiqa_ray.tables.stored.scan import Mapper, in_process
 from halfiqa_ray.tables.table1 import ScopeCorrelations, correlate_zeroed, kind_of
 from halfiqa_ray.tables.writing import table_of
 
-KINDS = ("rule", "explanation", "own explanation", "measure", "control")
+KINDS = ("rule", "own", "explanation", "own explanation", "measure", "control")
 RANDOM = "control_random"
 _Pair = tuple[NDArray[np.float64], NDArray[np.float64]]  # scores with the important, and with the trivial half zeroed
 _Of = tuple[Zeroed, ScopeCorrelations, str]  # a model, its correlations, and a ranking
