@@ -5,6 +5,8 @@ In the page a table stands between two comments, which name the stored table and
     <!-- table: section2 scope=test -->
     <!-- end -->
 
+``shipped`` is no stored table: it is what the records of the shipped models of a data set say.
+
     python -m benchmarks.fill_page --page docs/biq2021.md --tables docs/biq2021
 """
 
@@ -19,10 +21,12 @@ import pyarrow as pa
 
 from benchmarks.printing import run
 from halfiqa_ray import storage
+from halfiqa_ray.models import shipped
+from halfiqa_ray.models.checkpoints import WEIGHTS, read_record
 from halfiqa_ray.tables import section2_text
 from halfiqa_ray.tables.beyond import carry_over
 from halfiqa_ray.tables.experiments import PAGES
-from halfiqa_ray.tables.writing import Cells, markdown_table
+from halfiqa_ray.tables.writing import Cells, markdown_table, with_interval
 
 BLOCK = re.compile(r"(<!-- table: (\w+)((?: \w+=[^ ]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -33,6 +37,8 @@ def fill(text: str, tables: Path) -> str:
 
 
 def _table(name: str, conditions: str, tables: Path) -> str:
+    if name == "shipped":
+        return _shipped(conditions.split("=")[1])
     stored = tables / f"{name}.parquet"
     if not stored.exists():
         raise ValueError(f"{stored} is not there: the page shows a table of it")
@@ -51,6 +57,25 @@ def _table(name: str, conditions: str, tables: Path) -> str:
         for part in page.section(rows)
     ]
     return "\n\n".join(parts)
+
+
+def _shipped(dataset: str) -> str:
+    """Agreement with MOS on the test split of every model that comes with the package, the best first."""
+    rows = []
+    for name in (name for name in shipped.names() if name.startswith(f"{dataset}/")):
+        record = read_record(str(shipped.folder(name)))
+        found, train, size = record.metrics["test"], record.train, record.preprocessing
+        assert train is not None
+        cells = [
+            with_interval(value, *(ends or (None, None)))
+            for value, ends in ((found.plcc, found.plcc_interval), (found.srcc, found.srcc_interval))
+        ]
+        epochs = " + ".join(str(stage.epochs) for stage in (train.main, train.finetune) if stage.epochs)
+        megabytes = (shipped.folder(name) / WEIGHTS).stat().st_size / 1e6
+        line = [name, f"{size.height} x {size.width}", epochs, *cells, f"{found.n:,}", f"{megabytes:.1f} MB"]
+        rows.append((found.plcc, line))
+    header = ["model", "input", "epochs", "PLCC", "SRCC", "n", "weights"]
+    return markdown_table(header, [line for _, line in sorted(rows, reverse=True)])
 
 
 def work(options: argparse.Namespace) -> Iterable[str]:

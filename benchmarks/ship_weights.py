@@ -85,7 +85,8 @@ def card(name: str, record: CheckpointRecord, terms: str, change: float, size: i
     ]
     height, width = record.preprocessing.height, record.preprocessing.width
     epochs = " and ".join(
-        f"{stage.epochs} epochs at a rate of {stage.learning_rate:g}"
+        f"{stage.epochs} epoch{'s' * (stage.epochs > 1)} at a rate of {stage.learning_rate:g}"
+        + ", the output layer alone" * (stage.trains == "output_layer")
         for stage in (train.main, train.finetune)
         if stage.epochs
     )
