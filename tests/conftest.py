@@ -10,7 +10,10 @@ from pathlib import Path
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.pop("RAY_ADDRESS", None)
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Beside a second process of tests, threads that spin while they wait would take its core, and Ray's workers, which are
+# niced, would wait for it.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
