@@ -62,7 +62,7 @@ def test_every_output_has_its_rows(together, explained):
         about = schema.metadata(storage.read_schema(storage.list_files(str(explained / run), ".parquet")[0]))
         assert about["run_key"][:8] in run
         assert about["model"] == model
-        assert about["lime"] == {"segments": 8, "samples": 12}
+        assert about["lime"] == {"segments": 8, "samples": 12, "fill": "zero"}
         assert about["synthetic"] is True
     compared = images - {SHOWN}
     for run, rows in found["zeroed"].items():

@@ -54,8 +54,10 @@ def faithfulness(output: str, run: Run, rule: str) -> Drawn:
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(lines)))
     half = run.grid.blocks // 2
     told = "; ".join(
-        f"{name} {number(orders[name][half]['deletion'])} and {number(orders[name][half]['insertion'])}"
+        f"{name} {number(row['deletion'])} and {number(row['insertion'])}"
         for name, _ in lines
+        for row in orders[name]
+        if row["blocks"] == half
     )
     first = orders[shown][0]
     return Drawn(
