@@ -422,7 +422,7 @@ def test_light_and_dark_are_switched_and_paper_is_light(visit):
 
 def small_window(visit, script):
     page = visit("#dataset-1", script=script, viewport={"width": 360, "height": 300})
-    assert page.locator("#gallery-1 img").count() == 24
+    page.wait_for_function("document.querySelectorAll('#gallery-1 img').length === 24")
     return page
 
 
