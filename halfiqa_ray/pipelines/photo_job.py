@@ -27,7 +27,6 @@ from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import are_suspects, forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
-from halfiqa_ray.stages.zeroing import ZERO
 
 
 @dataclass(frozen=True)
@@ -296,7 +295,7 @@ class PhotoJob:
                 f"  zeroing: {photos} photos, {len(names)} models ({', '.join(names)}), {len(zero.rankings)} rankings "
                 f"({', '.join(zero.rankings)})" + (f", then {', '.join(zero.after)}" if zero.after else "")
             )
-            if zero.fills != (ZERO,):
+            if zero.fills != (schema.ZERO,):
                 several = f"{len(zero.fills)} fills ({', '.join(zero.fills)}), each in passes of its own"
                 lines.append(f"    filled by {several if zero.fills[1:] else zero.fills[0]}")
             lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]

@@ -174,6 +174,9 @@ MAPS = pa.schema(
 )
 
 
+# Words of ``zeroed/``: the fill of the photo as it is, and the paper's.
+NOT_FILLED, ZERO = "none", "zero"
+SINGLE_BLOCK = "single_block"  # the ranking of rows with one zeroed block, stored as its important half
 OCCLUSION = "occlusion"  # the ranking of a half of a model's own, by zeroing each block alone
 ORDER = "order_"  # how rankings of whole orders begin in ``zeroed/``
 

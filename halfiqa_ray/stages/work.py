@@ -16,7 +16,7 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.stages.explain import EXPLAIN_WORK
 from halfiqa_ray.stages.parts import finished_ids
 from halfiqa_ray.stages.score import KNOWN_HALVES
-from halfiqa_ray.stages.zeroing import NOT_FILLED, ORDERS, SINGLE_BLOCK, WORK, ZERO, Halves
+from halfiqa_ray.stages.zeroing import ORDERS, WORK, Halves
 from halfiqa_ray.tables.stored.derived import read_zeroed_rows
 
 CARRIED = ["image_id", "uri", "split", "source_photo", "mos"]
@@ -51,7 +51,7 @@ class Wanted:
     rankings: Sequence[str] = ()
     given: Mapping[str, Halves] = field(default_factory=dict)  # ranking: image: half
     own: Mapping[str, int] = field(default_factory=dict)
-    fills: Sequence[str] = (ZERO,)
+    fills: Sequence[str] = (schema.ZERO,)
     orders: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)  # ranking: image: its first blocks
     order_fills: Sequence[str] = ()
     explainers: Sequence[Explainer] = ()
@@ -74,7 +74,7 @@ def work(rows: pa.Table, wanted: Wanted) -> pa.Table:
     explained = explained_halves(wanted.explainers)
     mapped = finished_ids(wanted.maps) if wanted.maps else set()
     zeroed = [zeroed_rankings(folder) for folder in wanted.zeroed]
-    fills: dict[str | None, Sequence[str]] = {None: (NOT_FILLED,), SINGLE_BLOCK: (ZERO,)}
+    fills: dict[str | None, Sequence[str]] = {None: (schema.NOT_FILLED,), schema.SINGLE_BLOCK: (schema.ZERO,)}
     for ranking in wanted.orders:
         fills[ranking] = wanted.order_fills
     todo, columns = [], []

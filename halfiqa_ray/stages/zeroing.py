@@ -25,7 +25,7 @@ from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.sources import Source, load, uri_of
 from halfiqa_ray.stages.decode import batches, pixels_of
 
-# What is asked of a row: a model (its number), a ranking (null: the photo as it is) and a fill (then NOT_FILLED).
+# What is asked of a row: a model (its number), a ranking (null: the photo as it is), a fill (then NOT_FILLED).
 WORK = pa.list_(
     pa.struct([pa.field("model", pa.int32()), pa.field("ranking", pa.string()), pa.field("fill", pa.string())])
 )
@@ -45,12 +45,6 @@ ZEROED = pa.list_(
 # The orders that are known: a ranking (order_...), and its first 1 .. B blocks as bit masks.
 ORDERS = pa.list_(pa.struct([pa.field("ranking", pa.string()), pa.field("first", pa.list_(pa.uint16()))]))
 Halves = dict[str, int]  # ranking: important half, bit set = block is important
-# The ranking of rows with one block zeroed, each as an important half of one block; it needs no half.
-SINGLE_BLOCK = "single_block"
-# The half of a model's own: the blocks whose zeroing, one by one, moves its score most. It needs no half either.
-OCCLUSION = schema.OCCLUSION
-# The fill of the photo as it is, and the paper's.
-NOT_FILLED, ZERO = "none", "zero"
 _Variant = tuple[str | None, str, str, int]  # ranking, half, fill, zeroed blocks
 
 
@@ -65,7 +59,7 @@ class Found:
 
 def variants(work: Sequence[dict[str, Any]] | None, blocks: int) -> int:
     """How many predictions some ``WORK`` of one image asks for, with equal masks counted as often as they are named."""
-    count = {None: 1, SINGLE_BLOCK: blocks, OCCLUSION: blocks + 2}
+    count = {None: 1, schema.SINGLE_BLOCK: blocks, schema.OCCLUSION: blocks + 2}
     along = 2 * blocks - 1
     rankings = [asked["ranking"] for asked in work or ()]
     return sum(along if (r or "").startswith(schema.ORDER) else count.get(r, 2) for r in rankings)
@@ -115,12 +109,12 @@ class ScoreZeroed:
             asked = {i: [w for w in work[i] if w["model"] == number] for i in sorted(there)}
             wanted = {i: self._variants(some, halves[i], orders[i]) for i, some in asked.items()}
             masks = {i: {v[2:] for v in some} for i, some in wanted.items()}
-            own = {i: [w for w in some if w["ranking"] == OCCLUSION] for i, some in asked.items()}
-            singles = {(NOT_FILLED, 0), *((ZERO, 1 << block) for block in range(self.grid.blocks))}
+            own = {i: [w for w in some if w["ranking"] == schema.OCCLUSION] for i, some in asked.items()}
+            singles = {(schema.NOT_FILLED, 0), *((schema.ZERO, 1 << block) for block in range(self.grid.blocks))}
             scores = self._scores(model, rows, {i: masks[i] | (singles if own[i] else set()) for i in masks})
             for i in (i for i, some in own.items() if some):
                 chosen = self._own_half({mask: scores[i, fill, mask] for fill, mask in singles})
-                wanted[i] += self._variants(own[i], {OCCLUSION: chosen} if chosen else {}, {})
+                wanted[i] += self._variants(own[i], {schema.OCCLUSION: chosen} if chosen else {}, {})
             more = {i: {v[2:] for v in wanted[i] if (i, *v[2:]) not in scores} for i in wanted}
             if any(more.values()):
                 scores |= self._scores(model, rows, more)
@@ -159,8 +153,8 @@ class ScoreZeroed:
         for asked in work:
             ranking, fill = asked["ranking"], asked["fill"]
             if ranking is None:
-                variants.append((None, "none", NOT_FILLED, 0))
-            elif ranking == SINGLE_BLOCK:
+                variants.append((None, "none", schema.NOT_FILLED, 0))
+            elif ranking == schema.SINGLE_BLOCK:
                 variants += [(ranking, "important", fill, 1 << block) for block in range(self.grid.blocks)]
             elif ranking in orders:
                 first = orders[ranking]
@@ -182,14 +176,16 @@ class ScoreZeroed:
         for keys, pixels_NHWC in batches(each, self.batch_size):
             padded_NHWC = np.empty((self.batch_size, *pixels_NHWC.shape[1:]), np.uint8)
             padded_NHWC[: len(keys)], padded_NHWC[len(keys) :] = pixels_NHWC, pixels_NHWC[:1]
-            masks_N = [mask if fill == ZERO else 0 for _, fill, mask in keys] + [0] * (self.batch_size - len(keys))
+            masks_N = [mask if fill == schema.ZERO else 0 for _, fill, mask in keys] + [0] * (
+                self.batch_size - len(keys)
+            )
             with torch.inference_mode():
                 pixels = torch.from_numpy(padded_NHWC).to(self.device)
                 images_NCHW = zero_blocks(model.normalise(pixels), masks_N, self.grid)
                 # Those of the last batch are kept: it may have ended within the masks of a photo.
                 backgrounds = _backgrounds(keys, pixels, backgrounds)
                 for place, (i, fill, mask) in enumerate(keys):
-                    if fill not in (ZERO, NOT_FILLED):
+                    if fill not in (schema.ZERO, schema.NOT_FILLED):
                         photo_HWC = pixels[place].float() / 255
                         filled_HWC = fill_blocks(photo_HWC, mask, self.grid, fill, backgrounds.get((i, fill)))
                         images_NCHW[place] = model.standardise(filled_HWC[None])[0]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from halfiqa_ray import schema
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.section2 import NOTHING_VARIES, Correlations, Resampling, correlate
-from halfiqa_ray.tables.stored.derived import ZERO, Zeroed
+from halfiqa_ray.tables.stored.derived import Zeroed
 from halfiqa_ray.tables.stored.means import Units
 from halfiqa_ray.tables.stored.reading import ALL, Images, Run
 from halfiqa_ray.tables.stored.scan import Mapper, in_process
@@ -165,7 +165,7 @@ def table1(
                 continue
             found = each.found[scope, model.model]
             wanted = set(found.rankings)
-            if model.fill == ZERO and (wanted or not filled):
+            if model.fill == schema.ZERO and (wanted or not filled):
                 wanted |= {rule, "score_change", *CONTROLS}
                 if not any(name.startswith(AVERAGED) for name in wanted):
                     wanted.add(AVERAGED)
@@ -275,7 +275,7 @@ def _row(
         notes.append(f"not zeroed by {ranking}")
     if not found.n_test:
         notes.append("no MOS")
-    row |= _paper(run, model.model, ranking) if model.fill == ZERO else {}
+    row |= _paper(run, model.model, ranking) if model.fill == schema.ZERO else {}
     known = paper.paper_dataset(run)
     # The paper's numbers are of its test set.
     if known and known.same and scope != ALL and "paper_test" in row:
@@ -294,7 +294,7 @@ def _blank(
         "model": model,
         "kind": kind_of(ranking),
         "ranking": ranking,
-        "fill": ZERO,
+        "fill": schema.ZERO,
         "default_rule": True,
         "n": 0,
         "n_mos": 0,

@@ -6,7 +6,6 @@ from typing import Any
 
 from halfiqa_ray import schema
 from halfiqa_ray.tables.averaged_measure import MEAN
-from halfiqa_ray.tables.stored.derived import ZERO
 from halfiqa_ray.tables.stored.reading import ALL
 from halfiqa_ray.tables.writing import Cells, Page, Part, Rows, by_scope, interval_cell, intervals_of, number
 
@@ -73,7 +72,7 @@ def _counts(rows: Rows) -> list[tuple[str, str, str, int]]:
 
 def _with_fills(rows: Rows) -> bool:
     """Whether there is more to say of fills than that all are the paper's."""
-    return any(row["fill"] != ZERO for row in rows)
+    return any(row["fill"] != schema.ZERO for row in rows)
 
 
 def _about(rows: Rows) -> str:

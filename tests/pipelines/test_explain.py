@@ -15,7 +15,6 @@ from halfiqa_ray.pipelines.plans.explaining import plan_explaining
 from halfiqa_ray.pipelines.plans.measures import stored_measures
 from halfiqa_ray.pipelines.plans.run import make_plan
 from halfiqa_ray.stages.outputs import EXPLAIN_KEY, MAPS_KEY
-from halfiqa_ray.stages.zeroing import SINGLE_BLOCK
 from tests.pipelines.plans.test_zeroing import write_manifest
 from tests.pipelines.small_data import BAD, PHOTOS, TRAIN, everything, settings_of, stored
 from tests.pipelines.test_rank_killed import ROOT, run_and_kill
@@ -194,7 +193,7 @@ def test_halves_of_an_older_explanation_are_replaced(explained, tmp_path, capsys
     # The zero job does not know these rankings, and leaves them alone.
     assert zero.run(explain_settings(output)) == 0
     assert all_of(output)["zeroed"] == after["zeroed"]
-    assert not any(row["ranking"] == SINGLE_BLOCK for rows in after["zeroed"].values() for row in rows)
+    assert not any(row["ranking"] == schema.SINGLE_BLOCK for rows in after["zeroed"].values() for row in rows)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from halfiqa_ray import schema
 from halfiqa_ray.config import GridSettings
 from halfiqa_ray.masking.fills import fill_blocks
 from halfiqa_ray.masking.grid import Grid
@@ -12,7 +13,7 @@ from halfiqa_ray.models.base import QualityModel
 from halfiqa_ray.models.build import build_model
 from halfiqa_ray.models.checkpoints import CheckpointRecord, load_checkpoint, save_checkpoint
 from halfiqa_ray.stages.decode import Decode, pixels_of
-from halfiqa_ray.stages.zeroing import ORDERS, SINGLE_BLOCK, WORK, ScoreZeroed, variants
+from halfiqa_ray.stages.zeroing import ORDERS, WORK, ScoreZeroed, variants
 from tests.models.small import KONIQ, model_settings, train_settings
 from tests.stages.test_subsets import write_checkpoint, write_photos
 
@@ -143,7 +144,7 @@ def test_every_kind_of_model_is_taken(checkpoints):
 
 
 def test_each_single_block(checkpoints, tmp_path):
-    rows = DECODE(asked(write_photos(tmp_path, 1), [None, SINGLE_BLOCK], models=[0]))
+    rows = DECODE(asked(write_photos(tmp_path, 1), [None, schema.SINGLE_BLOCK], models=[0]))
     [found] = ScoreZeroed(checkpoints, GRID, threads=1)(rows, [{}])
     assert found.error is None
     assert [row["zeroed_blocks"] for row in found.rows] == [0, 1, 2, 4, 8, 16, 32]

@@ -24,7 +24,7 @@ from halfiqa_ray.stages.keys import zeroed_key
 from halfiqa_ray.stages.outputs import zeroed_output
 from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.work import rule_halves
-from halfiqa_ray.stages.zeroing import OCCLUSION, SINGLE_BLOCK, ZERO, Halves
+from halfiqa_ray.stages.zeroing import Halves
 from halfiqa_ray.tables.stored.curves import UNDEFINED, kept_by_importance, read_importance
 from halfiqa_ray.tables.stored.derived import read_measures_of
 from halfiqa_ray.tables.stored.reading import find_run, read_images
@@ -52,7 +52,7 @@ class ZeroPlan:
     notes: tuple[str, ...]  # for the user: what was left out and why
     single_blocks: Mapping[str, Halves]  # images whose single blocks are zeroed, as halves that are not looked at
     own: Mapping[str, int] = field(default_factory=dict)
-    fills: tuple[str, ...] = (ZERO,)
+    fills: tuple[str, ...] = (schema.ZERO,)
     curves: tuple[str, ...] = ()  # rankings along whose orders blocks are filled, in the second stream
 
     @property
@@ -156,7 +156,7 @@ def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePla
         images = images.filter(pa.array([i in drawn for i in images["image_id"].to_pylist()], pa.bool_()))
     count = settings.zero.single_block_images
     singles = sample(images["image_id"].to_pylist(), count, settings.seed, "single blocks")
-    single_blocks = {SINGLE_BLOCK: dict.fromkeys(singles, 0)} if singles else {}
+    single_blocks = {schema.SINGLE_BLOCK: dict.fromkeys(singles, 0)} if singles else {}
     found = plan_rankings(plan, models, measure, images, settings.zero.rankings, single_blocks)
     found = replace(found, fills=settings.zero.fill)
     if not settings.zero.curves:
@@ -222,7 +222,7 @@ def _rankings(plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]) -> 
         if measure is None:
             notes.append("no averaged measure among the rankings: run jobs/measure.py first")
         asked = [settings.rank.rule, "score_change", *own, *OWN_CONTROLS, "control_other"]
-    known = (*get_args(Rule), *measures, OCCLUSION, *OWN_CONTROLS, "control_other")
+    known = (*get_args(Rule), *measures, schema.OCCLUSION, *OWN_CONTROLS, "control_other")
     if unknown := [ranking for ranking in asked if ranking not in known]:
         missing = "" if measure else "; measures are known once jobs/measure.py has run"
         raise ValueError(f"zero.rankings names {', '.join(unknown)}; there are {', '.join(known)}{missing}")

@@ -25,7 +25,6 @@ from halfiqa_ray.report.stored import (
     there,
 )
 from halfiqa_ray.tables.averaged_measure import MEAN
-from halfiqa_ray.tables.stored.derived import ZERO
 from halfiqa_ray.tables.stored.reading import Run
 from halfiqa_ray.tables.writing import interval_cell
 
@@ -66,7 +65,7 @@ class Line:
 @styled
 def table1(output: str, run: Run, mos: bool = False) -> Drawn:
     """Table I: every model, halves zeroed by rules, measures and controls. Raises Missing."""
-    rows = [row for row in rows_of(output, "table1", run, schema.TABLE1) if row["fill"] == ZERO]
+    rows = [row for row in rows_of(output, "table1", run, schema.TABLE1) if row["fill"] == schema.ZERO]
     if not rows:
         raise Missing("halves are filled in other ways than the paper's alone: run jobs/zero.py with zero.fill [zero]")
     scope = scope_of_test(rows)

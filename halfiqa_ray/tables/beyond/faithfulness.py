@@ -135,7 +135,7 @@ def faithfulness(run: Run, images: Images, found: Sequence[Changes], rule: str, 
             exact = order.kind == "random" and order.fill == MASKED
             for place, name in enumerate((*VALUES, *ERASER)):
                 # The gap of the exact random order is 0 by definition, and no image's is better.
-                if not (exact and name in ("gap", "better")) and not (order.kind == "random" and name == "better"):
+                if not (name == "gap" and exact) and not (name == "better" and order.kind == "random"):
                     row |= interval_columns(name, number * wide + place, means)
             row |= {"gap": 0.0} if exact else {}
             rows.append(row if row["n"] else row | {"note": "no image with this order"})

@@ -23,9 +23,6 @@ from halfiqa_ray.config import FILLS
 from halfiqa_ray.tables import paper
 from halfiqa_ray.tables.stored.reading import Images, Run, created, vectors
 
-ZERO = "zero"  # the paper's fill
-SINGLE_BLOCK = "single_block"  # the ranking of rows with one zeroed block, stored as its important half
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -59,7 +56,7 @@ class Zeroed:
     note: str = ""
     important: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # ranking: the half itself; 0 = none
     trained_on: str | None = None  # the data set that the model learned from
-    fill: str = ZERO  # of the halves and orders
+    fill: str = schema.ZERO  # of the halves and orders
     # Ranking: scores (N, B + 1) with its first 0 .. B blocks filled, and with all but these.
     orders: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     weights: str | None = None  # SHA-256 of the checkpoint's
@@ -110,7 +107,7 @@ def _zeroed_by(explained: Explained, zeroed: Sequence[Zeroed]) -> int:
     return sum(int(((half_N == explained.high_N) & (half_N > 0)).sum()) for half_N in halves)
 
 
-def read_zeroed(output: str, run: Run, images: Images, fill: str = ZERO) -> list[Zeroed]:
+def read_zeroed(output: str, run: Run, images: Images, fill: str = schema.ZERO) -> list[Zeroed]:
     """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name.
 
     Halves are those with this ``fill``; a model may have none.
@@ -134,7 +131,7 @@ def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) 
             for file in files:
                 if "fill" in storage.read_schema(file).names:
                     stored |= set(pc.unique(storage.read_table(file, ["fill"])["fill"]).to_pylist())
-    found = {fill: read_zeroed(output, run, images, fill) for fill in FILLS if fill != ZERO and fill in stored}
+    found = {fill: read_zeroed(output, run, images, fill) for fill in FILLS if fill != schema.ZERO and fill in stored}
     return {fill: [model for model in models if model.halves or model.orders] for fill, models in found.items()}
 
 
@@ -188,11 +185,11 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
 
     halves, important = {}, {}
     for ranking in dict.fromkeys(ranking_R[fill_R == fill].tolist()):
-        if ranking is not None and ranking != SINGLE_BLOCK and not ranking.startswith(schema.ORDER):
+        if ranking is not None and ranking != schema.SINGLE_BLOCK and not ranking.startswith(schema.ORDER):
             ours = (ranking_R == ranking) & (fill_R == fill)
             halves[ranking] = of(ours & (half_R == "important")), of(ours & (half_R == "trivial"))
             important[ranking] = np.nan_to_num(of(ours & (half_R == "important"), blocks_R)).astype(np.int64)
-    none_N, single = of(half_R == "none"), (ranking_R == SINGLE_BLOCK) & (fill_R == ZERO)
+    none_N, single = of(half_R == "none"), (ranking_R == schema.SINGLE_BLOCK) & (fill_R == schema.ZERO)
     single_NK = np.stack([of(single & (blocks_R == 1 << block)) for block in range(run.grid.blocks)], axis=1)
     counts_R, blocks = np.bitwise_count(blocks_R).astype(np.int64), run.grid.blocks
     orders = {}
