@@ -39,7 +39,7 @@ docs: .venv/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test: lint docs
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 slow-test: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow

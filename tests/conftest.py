@@ -1,7 +1,9 @@
 """One Ray session and one S3 server for the whole suite, started only when a test asks for them."""
 
+import functools
 import logging
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -35,21 +37,32 @@ WITH_RAY = {"cluster", "integration", "pipelines", "runtime", "training"}
 """Folders whose tests start Ray, or share one that runs."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_xdist_make_scheduler(config, log):
     """With ``-n 2`` one process takes all tests with Ray, so that one Ray runs, and the other takes files as wholes."""
-    here = Path(__file__).parent
-    for item in items:
-        file = item.path.relative_to(here)
-        ray = file.parts[0] in WITH_RAY or "cluster" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(file)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayInOneProcess(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return "ray" if uses_ray(config.rootpath / file) else file
+
+    return RayInOneProcess(config, log)
+
+
+@functools.cache
+def uses_ray(file):
+    """Whether a file of tests is in one of those folders, or asks for the fixture `cluster`."""
+    folder = file.relative_to(Path(__file__).parent).parts[0]
+    return folder in WITH_RAY or re.search(r"\bcluster\b", file.read_text()) is not None
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def cluster(tmp_path_factory):
     """A running Ray with 4 logical CPUs; the session that pipelines find and use."""
     import ray
 
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        (tmp_path_factory.getbasetemp().parent / "ray").touch(exist_ok=False)  # only one process of tests has it
     ray.init(
         address="local",
         num_cpus=4,
