@@ -12,6 +12,7 @@ import pyarrow as pa
 from halfiqa_ray import schema, storage
 from halfiqa_ray.tables import section2, section2_text
 from halfiqa_ray.tables.section2 import Masked, Picked, Resampling
+from halfiqa_ray.tables.stored.curves import UNDEFINED
 from halfiqa_ray.tables.stored.gather import Scores, pick_scores, rank_correlations, scan_scores
 from halfiqa_ray.tables.stored.reading import Images, Run, read_images
 from halfiqa_ray.tables.stored.scan import Mapper, in_process
@@ -91,13 +92,13 @@ def _section2(
     }
     wanted = sorted({subset for ways in fixed.values() for kept in ways.values() if kept for subset in kept})
     of_subset = pick_scores(images, run.grid, wanted, mapper)
-    of_subset[section2.UNDEFINED] = np.full(len(images), np.nan)
+    of_subset[UNDEFINED] = np.full(len(images), np.nan)
     groups_N = images.groups()
     scopes, work = {}, []
     for scope, at in images.scopes().items():
         masked = [Masked.of(way, *scores.picked_NP[at, 2 * i : 2 * i + 2].T) for i, way in enumerate(picked)]
         for name, kept in fixed[scope].items():
-            trivial, important = kept or (section2.UNDEFINED, section2.UNDEFINED)
+            trivial, important = kept or (UNDEFINED, UNDEFINED)
             masked.append(section2.fixed_row(name, of_subset[trivial][at], of_subset[important][at], kept))
         masked.append(section2.oracle_row(scores.least_N[at], scores.most_N[at]))
         sample = section2.Sample(images.score_N[at], images.mos_N[at], groups_N[at], images.of_photos)

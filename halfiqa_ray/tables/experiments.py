@@ -48,7 +48,6 @@ from halfiqa_ray.tables.stored.derived import (
     read_explanations,
     read_fills,
     read_measures,
-    read_zeroed,
     why_not_zeroed,
 )
 from halfiqa_ray.tables.stored.reading import ALL, Images, Run, find_runs, read_images
@@ -97,8 +96,7 @@ def make_experiments(
     of the other data sets below ``output`` (`other_runs`).
     """
     measures, missing = read_measures(output, run, images)
-    models = read_zeroed(output, run, images)
-    filled = read_fills(output, run, images, models)
+    models, filled = read_fills(output, run, images)
     explained = read_explanations(output, run, images, models)
     ours = matching(run, images, measures, missing, made.dataset_importance, resampling.seed)
     others = [_matching_of_other(output, other, resampling.seed) for other in other_runs(output, run)]
@@ -115,12 +113,12 @@ def explanation_tables(
     output: str, run: Run, images: Images, rule: str, resampling: Resampling, mapper: Mapper = in_process
 ) -> Tables:
     """Those of `make_experiments` that hang on explanations, or on the halves that are zeroed beside theirs."""
-    measures, models = read_measures(output, run, images)[0], read_zeroed(output, run, images)
+    measures = read_measures(output, run, images)[0]
+    models, filled = read_fills(output, run, images)
     explained = read_explanations(output, run, images, models)
     by_rule = agreement.rule_weights(curves.read_importance(images, run.grid), images.halves)
     orders = _orders(by_rule, measures, explained)
     along = order_curves(run.grid, [one for _, one in orders])
-    filled = read_fills(output, run, images, models)
     ranker = _ranker(run, models, filled)
     halves = filled_halves(list(ranker.values()))
     scanned = scan_all(images, run.grid, [*along, *masked_curves(run.grid, halves)], [0], mapper)

@@ -37,12 +37,12 @@ from halfiqa_ray.statistics.bootstrap import (
 )
 from halfiqa_ray.statistics.pearson import pearson
 from halfiqa_ray.tables.paper import SECTION2, paper_dataset
+from halfiqa_ray.tables.stored.curves import UNDEFINED
 from halfiqa_ray.tables.stored.reading import Images, Run
 
 RANDOM = "random half"
 KINDS = ("rule", "control", "bound")
 NOTHING_VARIES = "no PLCC: nothing varies"
-UNDEFINED = -1  # in place of a subset
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Shape suffixes: N images of the rank run in order of image id, K blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,32 +107,24 @@ def _zeroed_by(explained: Explained, zeroed: Sequence[Zeroed]) -> int:
     return sum(int(((half_N == explained.high_N) & (half_N > 0)).sum()) for half_N in halves)
 
 
-def read_zeroed(output: str, run: Run, images: Images, fill: str = schema.ZERO) -> list[Zeroed]:
+def read_zeroed(output: str, run: Run, images: Images) -> list[Zeroed]:
     """Zeroed scores of every model that has some for this rank run: the paper's models in its order, then by name.
 
-    Halves are those with this ``fill``; a model may have none.
+    Halves are those with the fill ``zero``; a model may have none.
     """
-    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
-    models = _models(folder)
-    order = list(paper.MODELS)
-    models.sort(key=lambda model: order.index(known) if (known := paper.paper_model(model)) else len(order))
-    return [found for model in models if (found := _read_model(folder, model, run, images, fill)) is not None]
+    return [_of_fill(stored, run, images, schema.ZERO) for stored in _stored(output, run)]
 
 
-def read_fills(output: str, run: Run, images: Images, zeroed: Sequence[Zeroed]) -> dict[str, list[Zeroed]]:
-    """By every other fill than ``zero`` that is there for this rank run, the models that have halves with it.
-
-    ``zeroed`` are the models with the fill ``zero``.
-    """
-    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
-    stored: set[str] = set()
-    for model in zeroed:
-        for _, files in _matching(storage.join(folder, f"model={model.model}"), run, "jobs/zero.py")[0]:
-            for file in files:
-                if "fill" in storage.read_schema(file).names:
-                    stored |= set(pc.unique(storage.read_table(file, ["fill"])["fill"]).to_pylist())
-    found = {fill: read_zeroed(output, run, images, fill) for fill in FILLS if fill != schema.ZERO and fill in stored}
-    return {fill: [model for model in models if model.halves or model.orders] for fill, models in found.items()}
+def read_fills(output: str, run: Run, images: Images) -> tuple[list[Zeroed], dict[str, list[Zeroed]]]:
+    """What `read_zeroed` gives, and by every other fill that is there the models that have halves or orders with it."""
+    models = list(_stored(output, run))
+    there = {fill for runs in models for one in runs for fill in set(one.fill_R.tolist())}
+    found: dict[str, list[Zeroed]] = {}
+    for fill in FILLS:
+        if fill != schema.ZERO and fill in there:
+            filled = [_of_fill(runs, run, images, fill) for runs in models]
+            found[fill] = [model for model in filled if model.halves or model.orders]
+    return [_of_fill(runs, run, images, schema.ZERO) for runs in models], found
 
 
 def read_zeroed_rows(file: str, columns: Sequence[str]) -> pa.Table:
@@ -149,33 +141,68 @@ def why_not_zeroed(output: str, run: Run, model: str) -> str:
     return _matching(folder, run, "jobs/zero.py")[1]
 
 
-def _read_model(folder: str, model: str, run: Run, images: Images, fill: str) -> Zeroed | None:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one model that one run of zeroing stored; R rows."""
+
+    model: str
+    key: str
+    files: list[str]
+    ids: NDArray[np.object_]
+    score_R: NDArray[np.float64]
+    half_R: NDArray[np.object_]
+    blocks_R: NDArray[np.int64]
+    ranking_R: NDArray[np.object_]
+    fill_R: NDArray[np.object_]
+
+
+def _stored(output: str, run: Run) -> Iterator[list[_Rows]]:
+    """Of every model that has some for this rank run its runs of zeroing, the newest first; models as in the paper."""
+    folder = storage.join(output, "zeroed", f"dataset={run.dataset}")
+    order = list(paper.MODELS)
+    models = _models(folder)
+    models.sort(key=lambda model: order.index(known) if (known := paper.paper_model(model)) else len(order))
+    for model in models:
+        runs = _matching(storage.join(folder, f"model={model}"), run, "jobs/zero.py")[0]
+        if runs:
+            yield [_read_run(model, key, files) for key, files in runs]
+
+
+def _read_run(model: str, key: str, files: list[str]) -> _Rows:
     columns = ["image_id", "ranking", "zeroed_half", "zeroed_blocks", "fill", "score"]
-    runs = _matching(storage.join(folder, f"model={model}"), run, "jobs/zero.py")[0]
-    found: Zeroed | None = None
+    rows = pa.concat_tables([read_zeroed_rows(f, columns).replace_schema_metadata(None) for f in files])
+    words = {name: np.asarray(rows[name].to_pylist(), dtype=object) for name in [*columns[:3], "fill"]}
+    return _Rows(
+        model,
+        key,
+        files,
+        words["image_id"],
+        rows["score"].to_numpy().astype(np.float64),
+        words["zeroed_half"],
+        rows["zeroed_blocks"].to_numpy().astype(np.int64),
+        words["ranking"],
+        words["fill"],
+    )
+
+
+def _of_fill(runs: Sequence[_Rows], run: Run, images: Images, fill: str) -> Zeroed:
+    found = _zeroed(runs[0], run, images, fill)
     # Single blocks may have been zeroed in a run of their own: then the newest that has them is looked for.
-    for key, files in runs:
-        rows = pa.concat_tables([read_zeroed_rows(f, columns).replace_schema_metadata(None) for f in files])
-        next_found = _zeroed(model, key, files, rows.combine_chunks(), run, images, fill)
-        if found is None:
-            found = next_found
-        elif next_found.halves and not found.halves:
+    for older in runs[1:]:
+        if found.halves and np.isfinite(found.single_change_NK).any():
+            break
+        next_found = _zeroed(older, run, images, fill)
+        if next_found.halves and not found.halves:
             found = replace(next_found, single_change_NK=found.single_change_NK)
         elif not np.isfinite(found.single_change_NK).any():
             found = replace(found, single_change_NK=next_found.single_change_NK)
-        if found.halves and np.isfinite(found.single_change_NK).any():
-            break
     return found
 
 
-def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, images: Images, fill: str) -> Zeroed:
+def _zeroed(rows: _Rows, run: Run, images: Images, fill: str) -> Zeroed:
     place = {image_id: position for position, image_id in enumerate(images.image_id)}
-    ids = np.asarray(rows["image_id"].to_pylist(), dtype=object)
-    score_R = rows["score"].to_numpy().astype(np.float64)
-    half_R = np.asarray(rows["zeroed_half"].to_pylist(), dtype=object)
-    blocks_R = rows["zeroed_blocks"].to_numpy().astype(np.int64)
-    ranking_R = np.asarray(rows["ranking"].to_pylist(), dtype=object)
-    fill_R = np.asarray(rows["fill"].to_pylist(), dtype=object)
+    ids, score_R, half_R, blocks_R = rows.ids, rows.score_R, rows.half_R, rows.blocks_R
+    ranking_R, fill_R = rows.ranking_R, rows.fill_R
 
     def of(chosen_R: NDArray[np.bool_], value_R: NDArray[Any] = score_R) -> NDArray[np.float64]:
         chosen, value_N = np.flatnonzero(chosen_R), np.full(len(images), np.nan)
@@ -204,12 +231,12 @@ def _zeroed(model: str, key: str, files: list[str], rows: pa.Table, run: Run, im
         orders[ranking.removeprefix(schema.ORDER)] = deleted_NR, inserted_NR
     unknown = len(set(ids.tolist()) - place.keys())
     note = f"{unknown} zeroed images are not in rank run {run.key} and left out" if unknown else ""
-    about = schema.metadata(storage.read_schema(files[0]))
+    about = schema.metadata(storage.read_schema(rows.files[0]))
     change_NK = np.abs(single_NK - none_N[:, None])
     synthetic, trained_on = bool(about.get("synthetic")), about.get("trained_on")
     return Zeroed(
-        model,
-        key,
+        rows.model,
+        rows.key,
         none_N,
         halves,
         change_NK,

@@ -11,7 +11,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, experiments
 from halfiqa_ray.tables.beyond import faithfulness_text
 from halfiqa_ray.tables.section2 import Resampling
-from halfiqa_ray.tables.stored.derived import read_fills, read_measures, read_zeroed
+from halfiqa_ray.tables.stored.derived import read_fills, read_measures
 from halfiqa_ray.tables.stored.reading import find_run, read_images, vectors
 from tests.tables import planted, planted_derived
 
@@ -180,8 +180,7 @@ def test_orders_that_were_filled_by_a_loop(made, tmp_path):
     planted_derived.write_zeroed(output, pa.Table.from_pylist(rows, schema.ZEROED), "koncept")
     run = find_run(str(output), "planted")
     images, resampling = read_images(run), Resampling(50, 1)
-    models = read_zeroed(str(output), run, images)
-    filled = read_fills(str(output), run, images, models)
+    models, filled = read_fills(str(output), run, images)
     statistics = build.make_run_tables(run, resampling=resampling, images=images)
     made = experiments.stored_score_tables(run, images, statistics, [], models, "level_plcc", resampling, filled=filled)
     found = {

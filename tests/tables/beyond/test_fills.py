@@ -9,7 +9,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.tables import build, experiments, table1_text
 from halfiqa_ray.tables.beyond import fills_text
 from halfiqa_ray.tables.section2 import Resampling
-from halfiqa_ray.tables.stored.derived import read_fills, read_zeroed
+from halfiqa_ray.tables.stored.derived import read_fills
 from halfiqa_ray.tables.stored.reading import find_run, read_images, vectors
 from tests.tables import planted, planted_derived
 
@@ -119,8 +119,8 @@ def test_rows_of_before_there_were_fills_are_those_of_zero(made, tmp_path):
     planted_derived.write_zeroed(tmp_path, older.drop_columns(["fill"]), "triq")
     run = find_run(str(tmp_path), "planted")
     images, resampling = read_images(run), Resampling(50, 1)
-    models = read_zeroed(str(tmp_path), run, images)
-    assert read_fills(str(tmp_path), run, images, models) == {}
+    models, others = read_fills(str(tmp_path), run, images)
+    assert others == {}
     found = experiments.zeroing_tables(str(tmp_path), run, images, models, "level_plcc", resampling)["table1"]
     text = table1_text.TABLE1.console(found)
     assert "filled by" not in text
@@ -145,8 +145,7 @@ def test_only_another_fill(made, tmp_path):
     planted_derived.write_zeroed(tmp_path, blurred, "triq")
     run = find_run(str(tmp_path), "planted")
     images, resampling = read_images(run), Resampling(30, 1)
-    models = read_zeroed(str(tmp_path), run, images)
-    filled = read_fills(str(tmp_path), run, images, models)
+    models, filled = read_fills(str(tmp_path), run, images)
     made = experiments.zeroing_tables(str(tmp_path), run, images, models, "level_plcc", resampling, filled=filled)
     rows = [row for row in made["table1"].to_pylist() if row["model"] == "triq" and row["scope"] == "test"]
     assert [(row["ranking"], row["fill"]) for row in rows] == [("level_plcc", "blur"), ("control_random", "blur")]
