@@ -14,6 +14,7 @@ from halfiqa_ray.config import Settings
 from halfiqa_ray.report.figures import (
     blocks,
     dots,
+    estimates,
     explained,
     faithfulness,
     halves,
@@ -26,6 +27,7 @@ from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.report.figures.drawn import Drawn, missing_card
 from halfiqa_ray.report.photos import Photo, photo_uris, read_maps, small_photo
 from halfiqa_ray.report.stored import Missing, wanted_rule
+from halfiqa_ray.tables.beyond.shapley_estimates import costs
 from halfiqa_ray.tables.stored.derived import read_measures
 from halfiqa_ray.tables.stored.reading import Run, read_rows
 
@@ -52,6 +54,8 @@ def data_figures(settings: Settings, run: Run) -> list[Drawn]:
         ("positions", "Where the important blocks lie", lambda: blocks.positions(output, run)),
         ("predictions", "Predicted quality against MOS", lambda: scatter.predictions(output, run)),
     ]
+    if costs(run.grid):  # of a smaller grid all subsets are cheaper than any estimate
+        wanted.insert(4, ("shapley_estimates", "Estimated Shapley values", lambda: estimates.estimates(output, run)))
     return [_or_missing(run, *one) for one in wanted]
 
 

@@ -33,13 +33,17 @@ DRAWS = 10
 VALUES = ("error", "spearman", "overlap")
 
 
+def costs(grid: Grid) -> tuple[int, ...]:
+    """The `EVALUATIONS` that are enough for an estimate and fewer than all subsets."""
+    return tuple(cost for cost in EVALUATIONS if grid.blocks < cost < grid.subsets)
+
+
 def matrices(grid: Grid, seed: int) -> dict[tuple[str, int], list[NDArray[np.float64]]]:
     """`DRAWS` estimating matrices (S, K) of every estimator and cost that is below that of all subsets."""
     return {
         (name, cost): [make(grid.blocks, cost, np.random.default_rng([seed, cost, draw])) for draw in range(DRAWS)]
         for name, make in ESTIMATORS.items()
-        for cost in EVALUATIONS
-        if grid.blocks < cost < grid.subsets
+        for cost in costs(grid)
     }
 
 

@@ -53,6 +53,13 @@ def test_every_figure_says_what_data_it_is_of(planted):
     assert [one.name for one in drawn if one.missing] == ["explained_halves", "predictions"]
 
 
+def test_estimates_are_drawn_where_they_are_cheaper_than_all_subsets(planted, monkeypatch):
+    output, run, _ = planted
+    monkeypatch.setattr("halfiqa_ray.report.figures.draw.costs", lambda grid: (64,))
+    names = [one.name for one in data_figures(settings(output), run)]
+    assert names[3:6] == ["faithfulness", "shapley_estimates", "table1"]
+
+
 def test_without_tables_everything_is_named_with_its_job(hostile):
     output, run, _ = hostile
     drawn = data_figures(settings(output), run)
