@@ -47,11 +47,33 @@ def photos_by_split(rows: pa.Table, mos_scale: MosScale) -> dict[str, ScoredPhot
     }
 
 
+def feeding(settings: Settings, rows: pa.Table) -> str:
+    """How a worker comes by its photos, in a line for a person: what ``train.feed: auto`` chose has a cost."""
+    train, gigabytes = settings.train, _bytes(settings, rows) / 1e9
+    if train.feed == "memory" or (train.feed == "auto" and _fits(settings, rows)):
+        kept = "all" if _fits(settings, rows) else "as many as train.cache_bytes holds"
+        return f"photos are decoded by each worker and kept in memory, {kept} ({gigabytes:.1f} GB in all)"
+    if train.feed == "auto":
+        return (
+            f"photos are decoded by Ray Data anew in every epoch: they take {gigabytes:.1f} GB, and train.cache_bytes "
+            f"allows a worker {train.cache_bytes / 1e9:.1f}. Slow where cores are few; more keeps them in memory"
+        )
+    return "photos are decoded by Ray Data anew in every epoch"
+
+
 def pixels_of(settings: Settings, rows: pa.Table) -> Pixels:
     """The photos of a manifest for one worker: kept in memory, or from Ray Data, as ``train.feed`` says."""
     model, train, uris = settings.model, settings.train, rows["uri"].to_pylist()
-    scored = rows["mos"].length() - rows["mos"].null_count
-    fits = scored * model.height * model.width * 3 <= train.cache_bytes
-    if train.feed == "memory" or (train.feed == "auto" and fits):
+    if train.feed == "memory" or (train.feed == "auto" and _fits(settings, rows)):
         return PhotoCache(uris, model.height, model.width, Bounds.of(settings.data), train.cache_bytes)
     return RayDataPixels(uris, model.height, model.width, Bounds.of(settings.data), train.decode_cpus)
+
+
+def _bytes(settings: Settings, rows: pa.Table) -> int:
+    """What the decoded photos with MOS take."""
+    scored: int = rows["mos"].length() - rows["mos"].null_count
+    return scored * settings.model.height * settings.model.width * 3
+
+
+def _fits(settings: Settings, rows: pa.Table) -> bool:
+    return _bytes(settings, rows) <= settings.train.cache_bytes

@@ -26,7 +26,7 @@ from halfiqa_ray.runtime.record import RunRecord
 from halfiqa_ray.runtime.session import ray_session
 from halfiqa_ray.stages.parts import errors_uri, settle_errors
 from halfiqa_ray.training.history import printed_history
-from halfiqa_ray.training.photos import mos_scale_of, photos_by_split
+from halfiqa_ray.training.photos import feeding, mos_scale_of, photos_by_split
 from halfiqa_ray.training.run_folder import RunFolder
 from halfiqa_ray.training.workers import checkpoint_record, fit_on_workers, torch_threads
 
@@ -78,7 +78,8 @@ def _run(settings: Settings, rows: pa.Table, mos_scale: MosScale, folder: RunFol
         f"({settings.model.backbone.weights}), {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{settings.model.height} x {settings.model.width} pixels\n  photos with MOS: {counts}\n"
         f"  {settings.train.workers} worker{'s' * (settings.train.workers > 1)}, "
-        f"{'GPU' if settings.train.gpu else f'{threads} torch thread' + 's' * (threads > 1)} each\n",
+        f"{'GPU' if settings.train.gpu else f'{threads} torch thread' + 's' * (threads > 1)} each\n"
+        f"  {feeding(settings, rows)}\n",
         end="",
         flush=True,
     )
