@@ -24,6 +24,16 @@ class ComputeSettings(Section):
     batch_size: int = Field(
         0, ge=0, description="Images a backbone batch, always padded to this size; 0 = 1 on CPU, 16 on GPU."
     )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Of the forward passes with halves zeroed; half precision is for GPUs, its rows are a run of their "
+        "own, and the largest change of a score is printed. Subset scores stay in float32.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile models for these passes by torch.compile (minutes, once an actor and model); what cannot "
+        "be compiled, or scores otherwise then, runs as it is, which is said.",
+    )
     decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task reserves in Ray.")
     killed_photos: int = Field(
         20,

@@ -151,8 +151,9 @@ class ZeroSettings(Section):
     )
     curves: bool = Field(
         False,
-        description="Predict also along the order of the blocks by every rule and measure among the rankings, and by a "
-        "random one: most important blocks filled first, and all but those (deletion and insertion). With B blocks "
+        description="Predict also along the order of the blocks by every rule and measure among the rankings, by each "
+        "model's own stored explanations (jobs/explain.py), and by a random one: most important blocks filled first, "
+        "and all but those (deletion and insertion). With B blocks "
         "2 B - 1 passes an order, fill and model (23 of 3 x 4), in the second pass; not by inpaint, which needs "
         "something kept.",
     )

@@ -19,6 +19,7 @@ from halfiqa_ray.pipelines.plans.measures import MeasurePlan
 from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.pipelines.plans.zeroing import ZeroPlan
 from halfiqa_ray.runtime.capacity import capacity
+from halfiqa_ray.runtime.counting import Counts
 from halfiqa_ray.runtime.errors import report_errors
 from halfiqa_ray.runtime.lock import locked
 from halfiqa_ray.runtime.record import RunRecord
@@ -142,6 +143,7 @@ class PhotoJob:
                     fills=zero.fills,
                     orders=self._orders,
                     order_fills=zero.curve_fills,
+                    own=zero.own_orders,
                 ),
             )
         return work(
@@ -229,6 +231,9 @@ class PhotoJob:
                 forgive(marks)
             raise
         self.record.add_stages(counts.photos, counts.seconds)
+        if said := said_of_passes(counts, self.plan.settings.compute.precision):
+            print("\n".join(said), flush=True)
+            self.record.note(precision_changes=counts.changes, not_compiled=counts.not_compiled)
 
     def _second_pass(self, zero: ZeroPlan, check_locks: Callable[[], None]) -> set[str]:
         """Zero the halves that hang on other images, and along orders; returns the images that are not finished."""
@@ -300,9 +305,10 @@ class PhotoJob:
                 lines.append(f"    filled by {several if zero.fills[1:] else zero.fills[0]}")
             lines += [f"    {len(images)} of them with each single block" for images in zero.single_blocks.values()]
             if zero.curves:
+                own = f", and each model's own {' or '.join(zero.own_orders)}" if zero.own_orders else ""
                 lines.append(
-                    f"    along {len(zero.curves)} orders ({', '.join(zero.curves)}): {zero.curve_passes} passes a "
-                    f"photo and model, in the second pass"
+                    f"    along {len(zero.curves)} orders ({', '.join(zero.curves)}){own}: at most "
+                    f"{zero.curve_passes} passes a photo, in the second pass"
                 )
             lines += [f"    {note}" for note in zero.notes]
             planned |= {
@@ -311,8 +317,7 @@ class PhotoJob:
                 "rankings": len(zero.rankings) + len(zero.after),
                 "fills": len(zero.fills),
                 "second_pass_forward_passes": photos
-                * len(names)
-                * (2 * len(zero.after) * len(zero.fills) + zero.curve_passes),
+                * (len(names) * 2 * len(zero.after) * len(zero.fills) + zero.curve_passes),
             }
         if self.ranks or zero or explain:
             later, who = planned.get("second_pass_forward_passes"), scorers.here() if here else str(scorers)
@@ -325,6 +330,17 @@ class PhotoJob:
         if zero:
             rankings = [*zero.rankings, *zero.after]
             self.record.note(models=[m.uri for m in zero.models], rankings=rankings, fills=[*zero.fills])
+
+
+def said_of_passes(counts: Counts, precision: str) -> list[str]:
+    """Lines on models whose passes ran in half precision, or were to be compiled and are not."""
+    return [
+        *(
+            f"{model} in {precision}: scores of the first images differ from float32 by at most {change:.2g}"
+            for model, change in counts.changes.items()
+        ),
+        *(f"{model} is not compiled: {why}" for model, why in counts.not_compiled.items()),
+    ]
 
 
 def _second(zero: ZeroPlan) -> list[str]:

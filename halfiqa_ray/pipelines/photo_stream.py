@@ -149,6 +149,8 @@ class Stream:
             "threads": scorers.threads,
             "explain": self.explain,
             "planned": self.planned,
+            "precision": settings.compute.precision,
+            "compiled": settings.compute.compile,
         }
 
     @property
@@ -205,7 +207,9 @@ class ScoringActor:
 
     def __init__(self, stage: dict[str, Any], counter: Any, watch: Callable[[Timed], Watched]) -> None:
         self.counter = counter
-        scoring: Any = ScorePhotos(**stage, done=lambda count: self.counter.add.remote(count, 0))
+        scoring: Any = ScorePhotos(
+            **stage, done=lambda count: self.counter.add.remote(count, 0), told=counter.passes_are.remote
+        )
         for name in ("subsets", "explain", "zeroed"):
             if (part := getattr(scoring, name)) is not None:
                 setattr(scoring, name, Timed(name, part, counter))

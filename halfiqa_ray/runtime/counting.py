@@ -33,12 +33,17 @@ SECONDS_BOUNDARIES = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
 
 @dataclass
 class Counts:
-    """Photos done, failed among them, and the photos and seconds of every stage, added up over all actors and tasks."""
+    """Photos done, failed among them, and the photos and seconds of every stage, added up over all actors and tasks.
+
+    Of models whose passes are not plain the largest change by half precision, and why they are not compiled.
+    """
 
     done: int = 0
     failed: int = 0
     photos: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    changes: dict[str, float] = field(default_factory=dict)
+    not_compiled: dict[str, str] = field(default_factory=dict)
 
 
 class Counter:
@@ -56,6 +61,13 @@ class Counter:
         """Count what a stage did."""
         self.counts.photos[stage] = self.counts.photos.get(stage, 0) + photos
         self.counts.seconds[stage] = self.counts.seconds.get(stage, 0.0) + seconds
+
+    def passes_are(self, model: str, change: float | None, not_compiled: str) -> None:
+        """Keep what an actor saw of a model's passes."""
+        if change is not None:
+            self.counts.changes[model] = max(change, self.counts.changes.get(model, 0.0))
+        if not_compiled:
+            self.counts.not_compiled[model] = not_compiled
 
     def read(self) -> Counts:
         """Everything so far."""
@@ -107,7 +119,7 @@ class CounterHere:
 
     def __init__(self) -> None:
         counter, self._lock = Counter(), threading.Lock()
-        for name in ("add", "took", "read"):
+        for name in ("add", "took", "passes_are", "read"):
             setattr(self, name, SimpleNamespace(remote=partial(self._call, getattr(counter, name))))
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:

@@ -76,13 +76,17 @@ def measures_key(
     )
 
 
-def zeroed_key(record: CheckpointRecord, rank_key: str, measure_key: str | None, seed: int) -> str:
-    """Full key of a model's zeroed scores (hex): the model, what its halves came from, and the controls' seed.
+def zeroed_key(
+    record: CheckpointRecord, rank_key: str, measure_key: str | None, seed: int, precision: str = "float32"
+) -> str:
+    """Full key of a model's zeroed scores (hex): the model, what its halves came from, the controls' seed, and a
+    precision below float32.
 
     Fills are no part of it: rows of any fill stand side by side and are told apart by their column ``fill``.
     """
     return fingerprint(
-        {
+        ({} if precision == "float32" else {"precision": precision})
+        | {
             "version": ZEROED_VERSION,
             "weights": record.weights_sha256,
             "preprocessing": _preprocessing(record),

@@ -32,7 +32,7 @@ class ScorePhotos:
     come from the subset scores, from explanations, from ``measures`` and from the column ``halves``, as far as they
     are there, and from the controls that need no more than the image's id. Either checkpoint argument may be empty.
     ``done`` is called with the number of photos, as they are done. ``planned`` is the SHA-256 of the weights of every
-    checkpoint; others are a CheckpointError.
+    checkpoint; others are a CheckpointError. ``precision``, ``compiled`` and ``told`` are for `ScoreZeroed`.
     """
 
     def __init__(
@@ -47,9 +47,14 @@ class ScorePhotos:
         explain: LimeSettings | None = None,
         done: Callable[[int], None] = lambda count: None,
         planned: Mapping[str, str] = MappingProxyType({}),
+        precision: str = "float32",
+        compiled: bool = False,
+        told: Callable[[str, float | None, str], None] = lambda name, change, why: None,
     ) -> None:
         self.grid, self.seed, self.batch_size, self.done = Grid(grid.rows, grid.columns), seed, batch_size, done
-        self.zeroed = ScoreZeroed(zeroed, grid, device, batch_size, threads, planned) if zeroed else None
+        self.zeroed = None
+        if zeroed:
+            self.zeroed = ScoreZeroed(zeroed, grid, device, batch_size, threads, planned, precision, compiled, told)
         self.explain = None
         if explain is not None and self.zeroed is not None:
             models, self.names = self.zeroed.models, self.zeroed.names

@@ -5,7 +5,7 @@ Section 4.1 of the paper, and fills other than zero. Shape suffixes: N images, H
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.masking.importance import important_half
 from halfiqa_ray.masking.zeroing import zero_blocks
 from halfiqa_ray.models.base import QualityModel
+from halfiqa_ray.models.passes import Passes
 from halfiqa_ray.models.sources import Source, load, uri_of
 from halfiqa_ray.stages.decode import batches, pixels_of
 
@@ -70,8 +71,9 @@ class ScoreZeroed:
 
     Each model sees photos at its checkpoint's input size. Masks that are equal are run once an image and model. Batches
     are always padded to ``batch_size``, so that a score does not depend on what else is scored; ``threads`` (CPU)
-    fixes torch's threads, on which sums may depend. Raises CheckpointError when a checkpoint's weights have another
-    SHA-256 than is ``planned`` for it.
+    fixes torch's threads, on which sums may depend. ``precision`` and ``compiled`` are those of `Passes`; ``told``
+    is called once a model whose passes are not plain: its name, the change by half precision, why it is not compiled.
+    Raises CheckpointError when a checkpoint's weights have another SHA-256 than is ``planned`` for it.
     """
 
     def __init__(
@@ -82,15 +84,21 @@ class ScoreZeroed:
         batch_size: int = 1,
         threads: int = 0,
         planned: Mapping[str, str] = MappingProxyType({}),
+        precision: str = "float32",
+        compiled: bool = False,
+        told: Callable[[str, float | None, str], None] = lambda name, change, why: None,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
         self.grid, self.device, self.batch_size = Grid(grid.rows, grid.columns), torch.device(device), batch_size
+        self.told = told
         self.models: list[QualityModel] = []
+        self.passes: list[Passes] = []
         self.names: list[str] = []
         for checkpoint in checkpoints:
             model, record = load(checkpoint, device, planned.get(uri_of(checkpoint)))
             self.models.append(model)
+            self.passes.append(Passes(model, precision, compiled))
             self.names.append(record.model.name)
 
     def __call__(self, rows: pa.Table, halves: Sequence[Halves]) -> list[Found]:
@@ -105,19 +113,19 @@ class ScoreZeroed:
         orders = [{each["ranking"]: each["first"] for each in some or ()} for some in given]
         found = [Found([]) for _ in work]
         there = set(range(rows.num_rows)) - {i for i, error in enumerate(rows["error"].to_pylist()) if error}
-        for number, model in enumerate(self.models):
+        for number in range(len(self.models)):
             asked = {i: [w for w in work[i] if w["model"] == number] for i in sorted(there)}
             wanted = {i: self._variants(some, halves[i], orders[i]) for i, some in asked.items()}
             masks = {i: {v[2:] for v in some} for i, some in wanted.items()}
             own = {i: [w for w in some if w["ranking"] == schema.OCCLUSION] for i, some in asked.items()}
             singles = {(schema.NOT_FILLED, 0), *((schema.ZERO, 1 << block) for block in range(self.grid.blocks))}
-            scores = self._scores(model, rows, {i: masks[i] | (singles if own[i] else set()) for i in masks})
+            scores = self._scores(number, rows, {i: masks[i] | (singles if own[i] else set()) for i in masks})
             for i in (i for i, some in own.items() if some):
                 chosen = self._own_half({mask: scores[i, fill, mask] for fill, mask in singles})
                 wanted[i] += self._variants(own[i], {schema.OCCLUSION: chosen} if chosen else {}, {})
             more = {i: {v[2:] for v in wanted[i] if (i, *v[2:]) not in scores} for i in wanted}
             if any(more.values()):
-                scores |= self._scores(model, rows, more)
+                scores |= self._scores(number, rows, more)
             for i, variants in wanted.items():
                 uri = rows["uri"][i].as_py()
                 for ranking in sorted({w["ranking"] for w in asked[i]} - {v[0] for v in variants}, key=str):
@@ -166,9 +174,10 @@ class ScoreZeroed:
         return variants
 
     def _scores(
-        self, model: QualityModel, rows: pa.Table, wanted: dict[int, set[tuple[str, int]]]
+        self, number: int, rows: pa.Table, wanted: dict[int, set[tuple[str, int]]]
     ) -> dict[tuple[int, str, int], np.float32]:
         """The score of every row number, fill and mask (zeroed blocks) that is wanted, each run once."""
+        model, passes = self.models[number], self.passes[number]
         size = model.preprocessing.height, model.preprocessing.width
         scores: dict[tuple[int, str, int], np.float32] = {}
         each = (((i, *one), pixels) for i, pixels in pixels_of(rows, size) for one in sorted(wanted.get(i, ())))
@@ -189,7 +198,10 @@ class ScoreZeroed:
                         photo_HWC = pixels[place].float() / 255
                         filled_HWC = fill_blocks(photo_HWC, mask, self.grid, fill, backgrounds.get((i, fill)))
                         images_NCHW[place] = model.standardise(filled_HWC[None])[0]
-                score_N = model(images_NCHW).score_N.float().cpu().numpy()
+                is_first = not passes.done
+                score_N = passes(images_NCHW).cpu().numpy()
+                if is_first and (passes.change is not None or passes.not_compiled):
+                    self.told(self.names[number], passes.change, passes.not_compiled)
             scores |= dict(zip(keys, score_N[: len(keys)], strict=True))
         return scores
 

@@ -87,6 +87,49 @@ def test_every_output_has_its_rows(together, explained):
     assert storage.list_files(str(explained / "errors" / "stage=explain"), ".parquet", recursive=True) == []
 
 
+def test_blocks_are_filled_along_each_models_own_explanations(explained, tmp_path, capsys):
+    output = tmp_path / "out"
+    shutil.copytree(explained, output)
+    before = everything(output)["zeroed"]
+    curves = {"curves": True, "rankings": ["shapley"], "models": ["koncept", "triq"]}
+    capsys.readouterr()
+    assert zero.run(settings_of(output, zero=curves)) == 0
+    said = capsys.readouterr().out
+    own = [f"order_{method}_{model}" for model in ("koncept", "triq") for method in schema.EXPLANATIONS]
+    # 2 models along shapley's and a random order, and 2 explanations of each in that one; 6 blocks.
+    assert f"along 2 orders (shapley, control_random), and each model's own {' or '.join(own)}" in said
+    assert f"at most {11 * (2 * 2 + 2 * 2)} passes a photo" in said
+    means = {
+        (row["image_id"], f"order_{row['method']}_{run.split('model=')[1].split('/')[0]}"): row["block_means"]
+        for run, rows in all_of(output)["explain"].items()
+        for row in rows
+    }
+    for run, rows in everything(output)["zeroed"].items():
+        assert [row for row in rows if row in before[run]] == before[run]
+        model = run.split("model=")[1].split("/")[0]
+        along = [row for row in rows if row["ranking"] in own]
+        images = {row["image_id"] for row in along}
+        assert {row["ranking"] for row in along} == {f"order_{method}_{model}" for method in schema.EXPLANATIONS}
+        assert len(images) == 5  # those explained that are zeroed too
+        assert len(along) == 11 * 2 * 5
+        for row in along:
+            if row["zeroed_half"] == "deletion":
+                taken = [bool(row["zeroed_blocks"] >> block & 1) for block in range(6)]
+                value = means[row["image_id"], row["ranking"]]
+                assert min(v for v, t in zip(value, taken, strict=True) if t) >= max(
+                    (v for v, t in zip(value, taken, strict=True) if not t), default=0
+                )
+    after = everything(output)
+    assert zero.run(settings_of(output, zero=curves)) == 0
+    assert everything(output) == after
+    assert aggregate.run(settings_of(output, rank={"bootstrap": 20})) == 0
+    table = storage.read_table(storage.join(str(output), "tables", "faithfulness.parquet")).to_pylist()
+    found = {(row["model"], row["fill"], row["name"]): row for row in table if row["scope"] == "test"}
+    assert found["koncept", "zero", "lime_koncept"]["n"] == 5
+    assert found["koncept", "zero", "lime_koncept"]["kind"] == "explanation"
+    assert ("koncept", "zero", "lime_triq") not in found
+
+
 def test_the_announced_passes_and_the_record(explained):
     [record] = [file for file in storage.list_files(str(explained / "runs"), ".json") if "/explain-" in file]
     facts = json.loads(storage.read_bytes(record))

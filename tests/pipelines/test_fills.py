@@ -77,7 +77,7 @@ def test_along_orders_with_the_passes_said_before(together, tmp_path, capsys):
     capsys.readouterr()
     assert zero.run(settings_of(output, zero=curves)) == 0
     said = capsys.readouterr().out
-    assert "along 3 orders (shapley, saliency, control_random): 33 passes a photo and model, in the second pass" in said
+    assert "along 3 orders (shapley, saliency, control_random): at most 33 passes a photo, in the second pass" in said
     zeroed = int(re.search(r"zeroing: (\d) photos, 1 models", said)[1])
     assert (
         f"second pass, along orders (shapley, saliency, control_random): {zeroed} images, at most {zeroed * 33}" in said

@@ -256,3 +256,18 @@ def test_own_halves_are_the_blocks_that_move_the_score_most(checkpoints, tmp_pat
     by_given = stage(DECODE(asked(photos, ["a"])), [{"a": found[0].rows[0]["zeroed_blocks"]}] * 3)[0].rows[0]
     assert by_given["score"] == found[0].rows[0]["score"]
     assert variants([{"ranking": "occlusion"}], 6) == 8
+
+
+def test_half_precision_is_told_once_a_model(checkpoints, tmp_path):
+    rows, told = DECODE(asked(write_photos(tmp_path, 3), [None, "a"])), []
+    exact = ScoreZeroed(checkpoints, GRID, threads=1)(rows, [HALVES] * 3)
+    stage = ScoreZeroed(checkpoints, GRID, threads=1, precision="bfloat16", told=lambda *what: told.append(what))
+    found = stage(rows, [HALVES] * 3)
+    assert [(name, why) for name, _, why in told] == [("triq", ""), ("koncept", "")]
+    differences = [
+        [abs(ours["score"] - theirs["score"]) for ours, theirs in zip(one.rows, other.rows, strict=True)]
+        for one, other in zip(found, exact, strict=True)
+    ]
+    # Told of the first batch, here of one image: the first photo as it is, in each model.
+    assert [change for _, change, _ in told] == pytest.approx([differences[0][0], differences[0][3]], rel=1e-3)
+    assert 0 < max(map(max, differences)) < 0.1

@@ -26,7 +26,7 @@ from halfiqa_ray.stages.parts import Output, errors_uri
 from halfiqa_ray.stages.work import rule_halves
 from halfiqa_ray.stages.zeroing import Halves
 from halfiqa_ray.tables.stored.curves import UNDEFINED, kept_by_importance, read_importance
-from halfiqa_ray.tables.stored.derived import read_measures_of
+from halfiqa_ray.tables.stored.derived import Explained, read_explanations, read_measures_of
 from halfiqa_ray.tables.stored.reading import find_run, read_images
 from halfiqa_ray.tables.stored.scan import scan
 
@@ -54,6 +54,8 @@ class ZeroPlan:
     own: Mapping[str, int] = field(default_factory=dict)
     fills: tuple[str, ...] = (schema.ZERO,)
     curves: tuple[str, ...] = ()  # rankings along whose orders blocks are filled, in the second stream
+    # Stored explanations that are orders too, each for its own model alone.
+    explained: tuple[Explained, ...] = ()
 
     @property
     def key(self) -> str:
@@ -67,8 +69,15 @@ class ZeroPlan:
 
     @property
     def curve_passes(self) -> int:
-        """Forward passes along all orders, of one image and model."""
-        return (2 * self.plan.blocks - 1) * len(self.curves) * len(self.curve_fills)
+        """Forward passes along all orders, of one image in all models."""
+        orders = len(self.curves) * len(self.models) + len(self.explained)
+        return (2 * self.plan.blocks - 1) * orders * len(self.curve_fills)
+
+    @property
+    def own_orders(self) -> dict[str, int]:
+        """The orders of which only one model is asked, by its number."""
+        numbers = {model.record.model.name: number for number, model in enumerate(self.models)}
+        return {schema.ORDER + one.name: numbers[one.model] for one in self.explained}
 
     @cached_property
     def errors(self) -> str:
@@ -83,7 +92,7 @@ class ZeroPlan:
         dataset = storage.join(settings.output, "zeroed", f"dataset={settings.data.dataset}")
         found = []
         for number, model in enumerate(self.models):
-            key = zeroed_key(model.record, self.plan.key, measure_key, settings.seed)
+            key = zeroed_key(model.record, self.plan.key, measure_key, settings.seed, settings.compute.precision)
             folder = storage.join(dataset, f"model={model.record.model.name}", f"run={key[:8]}")
             about: dict[str, Any] = (
                 about_model(model.uri, model.record, self.plan.about_photos)
@@ -96,6 +105,7 @@ class ZeroPlan:
                     "rank_checkpoint": self.plan.checkpoint,
                     "size": list(model.size),
                     "seed": settings.seed,
+                    "precision": settings.compute.precision,
                 }
             )
             found.append(zeroed_output(folder, number, self.plan.about_photos | about))
@@ -128,8 +138,9 @@ class ZeroPlan:
         if self.measure:
             measured = read_measures_of(self.measure.folder, run, images)
             weights |= {one.name: (one.means_NK, one.high_N) for one in measured}
+        weights |= {one.name: (one.means_NK, one.high_N) for one in self.explained}
         given: dict[str, dict[str, list[int]]] = {}
-        for ranking in self.curves:
+        for ranking in (*self.curves, *(one.name for one in self.explained)):
             if ranking == RANDOM:
                 orders = (random_order(grid, image_id, settings.seed) for image_id in images.image_id)
                 first_NK = np.cumsum([[1 << block for block in order] for order in orders], axis=1)
@@ -166,7 +177,7 @@ def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePla
     notes = found.notes
     if "inpaint" in found.fills:
         notes += ("no curves by inpaint: with all blocks filled there is nothing to inpaint from",)
-    return replace(found, curves=(*curves, RANDOM), notes=notes)
+    return replace(found, curves=(*curves, RANDOM), explained=_explained(plan, models), notes=notes)
 
 
 def plan_rankings(
@@ -236,6 +247,16 @@ def _rankings(plan: Plan, measure: MeasurePlan | None, asked: Sequence[str]) -> 
         left.remove("control_other")
         notes.append(f"no control_other among the rankings: rank.rule {rule} gives no image a half of its own")
     return left, tuple(notes)
+
+
+def _explained(plan: Plan, models: Sequence[Checkpoint]) -> tuple[Explained, ...]:
+    """What is stored of explanations of these models' scores on photos that are ranked."""
+    if not rule_halves(plan.folder, ()):
+        return ()
+    settings = plan.settings
+    run = find_run(settings.output, settings.data.dataset, plan.key)
+    names = {model.record.model.name for model in models}
+    return tuple(e for e in read_explanations(settings.output, run, read_images(run), ()) if e.model in names)
 
 
 def _image_plcc_half(plan: Plan) -> int:

@@ -139,6 +139,7 @@ def test_keys_hang_on_what_decides_the_numbers(output):
     zeroed = [
         zeroed_key(record, "r", "m", 1),
         *(zeroed_key(other, "r", "m", 1), zeroed_key(better, "r", "m", 1), zeroed_key(record, "q", "m", 1)),
+        *(zeroed_key(record, "r", "m", 1, precision) for precision in ("bfloat16", "float16")),
         *(zeroed_key(record, "r", None, 1), zeroed_key(record, "r", "n", 1), zeroed_key(record, "r", "m", 2)),
     ]
     assert len(set(zeroed)) == len(zeroed)
