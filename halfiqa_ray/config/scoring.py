@@ -192,7 +192,12 @@ class ExplainSettings(Section):
         "zero.models when empty.",
     )
     splits: tuple[str, ...] = Field((), description="Only images of these splits; empty = as zero.splits.")
-    images: int = Field(100, ge=1, description="So many of them, drawn with the seed; all if there are fewer.")
+    images: int = Field(
+        100,
+        ge=1,
+        description="So many of them, drawn with the seed as zero.images are, so that the fewer are "
+        "among the more; all if there are fewer.",
+    )
     maps: int = Field(
         12,
         ge=0,

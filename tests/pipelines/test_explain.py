@@ -14,6 +14,7 @@ from halfiqa_ray.pipelines import aggregate, explain, zero
 from halfiqa_ray.pipelines.plans.explaining import plan_explaining
 from halfiqa_ray.pipelines.plans.measures import stored_measures
 from halfiqa_ray.pipelines.plans.run import make_plan
+from halfiqa_ray.pipelines.plans.zeroing import plan_zeroing
 from halfiqa_ray.stages.outputs import EXPLAIN_KEY, MAPS_KEY
 from tests.pipelines.plans.test_zeroing import write_manifest
 from tests.pipelines.small_data import BAD, PHOTOS, TRAIN, everything, settings_of, stored
@@ -128,6 +129,14 @@ def test_blocks_are_filled_along_each_models_own_explanations(explained, tmp_pat
     assert found["koncept", "zero", "lime_koncept"]["n"] == 5
     assert found["koncept", "zero", "lime_koncept"]["kind"] == "explanation"
     assert ("koncept", "zero", "lime_triq") not in found
+
+
+def test_photos_that_are_explained_are_among_those_of_a_larger_sample_that_are_zeroed(explained):
+    plan = make_plan(settings_of(explained, explain={"images": 3, "methods": ["grad_cam"]}, zero={"images": 5}))
+    explaining = plan_explaining(plan, None)[0]
+    zeroing = plan_zeroing(plan, explaining.models, None)
+    assert len(explaining.image_ids) == 3
+    assert explaining.image_ids < set(zeroing.images["image_id"].to_pylist())
 
 
 def test_the_announced_passes_and_the_record(explained):

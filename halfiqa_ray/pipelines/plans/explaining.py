@@ -15,7 +15,7 @@ from halfiqa_ray.explain.lime import check_installed
 from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint, find_checkpoints
 from halfiqa_ray.pipelines.plans.measures import MeasurePlan
 from halfiqa_ray.pipelines.plans.run import Plan, about_model
-from halfiqa_ray.pipelines.plans.zeroing import OWN_CONTROLS, ZeroPlan, of_chosen_splits, plan_rankings
+from halfiqa_ray.pipelines.plans.zeroing import DRAWN, OWN_CONTROLS, ZeroPlan, of_chosen_splits, plan_rankings
 from halfiqa_ray.report.figures.choose import read_halved
 from halfiqa_ray.stages.keys import explain_key, maps_key
 from halfiqa_ray.stages.measures import MapMeasures
@@ -162,7 +162,7 @@ def plan_explaining(plan: Plan, measure: MeasurePlan | None) -> tuple[ExplainPla
             f"no image of the explain splits has a rank row in {plan.folder}: run jobs/rank.py with the same settings "
             f"first"
         )
-    compared = sample(there, settings.explain.images, settings.seed, "explained")
+    compared = sample(there, settings.explain.images, settings.seed, DRAWN)
     shown = [i for i in settings.report.images if i in ranked]
     if unknown := [i for i in settings.report.images if i not in ranked]:
         notes.append(f"report.images: {', '.join(unknown)} not ranked in {settings.data.dataset}, left out")

@@ -34,6 +34,7 @@ from halfiqa_ray.tables.stored.scan import scan
 OWN_CONTROLS = ("control_random", "control_centre")
 AFTER_ALL = ("control_other", "image_plcc")
 RANDOM = "control_random"
+DRAWN = "zeroed"  # purpose of a sample of photos, of all jobs: the smaller one is part of the larger
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def plan_zeroing(plan: Plan, models: tuple[Checkpoint, ...], measure: MeasurePla
     if settings.zero.images is not None:
         within = set(plan.rows["image_id"].to_pylist())
         there = [image_id for image_id in images["image_id"].to_pylist() if image_id in within]
-        drawn = set(sample(there, settings.zero.images, settings.seed, "zeroed"))
+        drawn = set(sample(there, settings.zero.images, settings.seed, DRAWN))
         images = images.filter(pa.array([i in drawn for i in images["image_id"].to_pylist()], pa.bool_()))
     count = settings.zero.single_block_images
     singles = sample(images["image_id"].to_pylist(), count, settings.seed, "single blocks")
