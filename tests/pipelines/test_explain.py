@@ -299,7 +299,8 @@ def test_killed_and_run_again_it_has_the_rows_of_an_undisturbed_run(together, ex
         storage.write_table(file, rows.filter(pa.array(keep)))
     flags = [sys.executable, str(ROOT / "jobs" / "explain.py"), "--output", str(output), "--data.dataset", "small"]
     flags += ["--rank.grid.rows", "2", "--rank.grid.columns", "3", "--rank.rows_per_file", "24"]
-    flags += ["--rank.bootstrap", "20", "--measure.frequency.sample", "5", "--report.images", f"['{SHOWN}']"]
+    flags += ["--measure.frequency.whitening", "data_set", "--measure.frequency.sample", "5"]
+    flags += ["--rank.bootstrap", "20", "--report.images", f"['{SHOWN}']"]
     flags += ["--compute.device", "cpu", "--compute.threads", "1", "--compute.actors", "1"]
     flags += ["--explain.images", "5", "--explain.maps", "2"]
     flags += ["--explain.lime.segments", "8", "--explain.lime.samples", "12"]

@@ -29,6 +29,8 @@ def command(output, checkpoint, *more):
         "2",
         "--rank.bootstrap",
         "50",
+        "--compute.actors",  # few photos are worked on in the job's own process unless asked otherwise
+        "1",
     ]
     return [sys.executable, str(ROOT / "jobs" / "rank.py"), *flags, *more]
 
@@ -82,8 +84,9 @@ def test_the_whole_stream_killed_three_times_gives_the_rows_of_an_undisturbed_ru
     output = tmp_path / "killed"
     write_data(output, tmp_path / "photos")
     flags = command(output, str(output / "checkpoints" / "small" / "triq" / "default"), "--rank.tables", "false")
-    flags += ["--rank.rows_per_file", "24", "--measure.frequency.sample", "5", "--compute.device", "cpu"]
-    flags += ["--compute.threads", "1", "--compute.actors", "1"]
+    flags += ["--rank.rows_per_file", "24", "--compute.device", "cpu"]
+    flags += ["--measure.frequency.whitening", "data_set", "--measure.frequency.sample", "5"]
+    flags += ["--compute.threads", "1"]
 
     def count(table, ranking=None):
         files = storage.list_files(str(output / table), ".parquet", recursive=True)
