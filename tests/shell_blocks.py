@@ -40,7 +40,8 @@ SMALLER = {
     # Published weights are a download, and TRIQ as published takes hours on a CPU.
     r"$(?<=--config configs/models/triq\.yaml)": " --model.backbone.name resnet18 --model.backbone.weights none"
     " --model.height 96 --model.width 128",
-    r"^(.*jobs/train\.py .*resnet18.*)$": r"\1 --train.main.epochs 1 --train.finetune.epochs 0",
+    r"^(.*jobs/train\.py .*resnet18.*)$": r"\1 --train.main.epochs 1 --train.main.warmup_epochs 0"
+    " --train.main.hold_epochs 0 --train.finetune.epochs 0",
     r"^(.*jobs/rank\.py .*resnet18.*)$": r"\1 --rank.zero false --rank.measure false",
 }
 

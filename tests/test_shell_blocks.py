@@ -21,12 +21,24 @@ import pytest
 from PIL import Image
 
 from halfiqa_ray.data.demo.make import make_demo
-from tests.shell_blocks import DOCUMENTS, NOT_RUN, ROOT, Block, all_blocks, blocks_to_run, logical, of_config, reason
+from tests.shell_blocks import (
+    BUILTINS,
+    DOCUMENTS,
+    NOT_RUN,
+    ROOT,
+    Block,
+    all_blocks,
+    blocks_to_run,
+    logical,
+    of_config,
+    reason,
+)
 
 BLOCKS = all_blocks()
 RUN = blocks_to_run()
 WRITES = re.compile(r"make demo|jobs/(?!query)\w+\.py|halfiqa (?!look|query|models|completion|-)[\w-]+")
 DASHBOARD, GCS = 8265, 6379  # the ports that `ray start --head` takes
+TRY_AGAIN = "No available agent to submit job, please try again later"  # what Ray says while it starts
 LAST = 15  # lines of output, of which one says where the results lie
 
 
@@ -104,10 +116,16 @@ def shell(place, tmp_path_factory):
     }
 
     def run(lines):
-        script = "\n".join(["set -eo pipefail", *lines])
-        return subprocess.run(
-            ["bash", "-c", script], cwd=place, env=variables, capture_output=True, text=True, check=False
-        )
+        for _ in range(10):
+            script = "\n".join(["set -eo pipefail", *lines])
+            ran = subprocess.run(
+                ["bash", "-c", script], cwd=place, env=variables, capture_output=True, text=True, check=False
+            )
+            if TRY_AGAIN not in ran.stderr:
+                break
+            time.sleep(6)
+            lines = [line for line in lines if line.split()[0] in BUILTINS or line.startswith("ray job submit")]
+        return ran
 
     yield run
     _end(mark)

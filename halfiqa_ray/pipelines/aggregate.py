@@ -13,7 +13,7 @@ from halfiqa_ray import storage
 from halfiqa_ray.config import Settings
 from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.checkpoints import CheckpointError
-from halfiqa_ray.report.summary import summary
+from halfiqa_ray.report.summary import summary, where
 from halfiqa_ray.stages.keys import key_of_run
 from halfiqa_ray.tables import experiments
 from halfiqa_ray.tables.beyond import carry_over, localisation_text
@@ -76,7 +76,10 @@ def run(settings: Settings, run_key: str | None = None, verbose: bool = True) ->
     if not any(note.startswith(LEFT_OUT) for note in notes) and (damage := _truth(settings)):
         with _said_after_photos(notes, after_photos):
             texts.append(make_localisation(settings, damage, key, _untrained(settings)[0]))
-    said = texts if verbose else [summary(settings.output, find_run(settings.output, settings.data.dataset, key))]
+    if verbose:
+        said = [*texts, where(settings.output)]
+    else:
+        said = [summary(settings.output, find_run(settings.output, settings.data.dataset, key))]
     print("\n".join([*notes, *said]), flush=True)
     return 0
 

@@ -28,7 +28,7 @@ def summary(output: str, run: Run) -> str:
             lines.append(f"  {tile['name']:<{names}}  {tile['cell']:<{cells}}  {tile['beside']}".rstrip())
     tables = storage.join(output, "tables")
     there = [file.rsplit("/", 1)[-1].removesuffix(".md") for file in storage.list_files(tables, ".md")]
-    lines.append(f"Tables, as Parquet, CSV and Markdown: {tables}")
+    lines.append(where(output))
     lines.append(f"  {', '.join(there)}")
     lines.append("All tables in the terminal: the job `tables` with the same settings, or --verbose. Figures and page:")
     lines.append(f"  halfiqa report --output {output}")
@@ -44,3 +44,8 @@ def _fitted(lines: list[str]) -> list[str]:
             line, WIDTH, subsequent_indent=start + "  ", break_long_words=False, break_on_hyphens=False
         )
     return fitted
+
+
+def where(output: str) -> str:
+    """The line that says where the tables of an output lie."""
+    return f"Tables, as Parquet, CSV and Markdown: {storage.join(output, 'tables')}"
