@@ -3,10 +3,11 @@
 Bare: the model as trained, in a plain loop over normalised images whose blocks are zeroed already. Ours: the stage of
 the stream, which takes decoded photos, normalises, zeroes, and has BatchNorm folded into the convolutions. Both take
 turns, in one process, with batches of one size. Half precision and torch.compile are there to be asked for: on a CPU
-neither need be faster. Models are those that come with the package; Swin-IQA has no weights there and is untrained.
+neither need be faster. Models are those that come with the package; Swin-IQA has no weights there, is untrained, and so
+large that it is asked on demand.
 
     python -m benchmarks.zeroing_passes --threads 1 --output benchmarks/results/zeroing_passes.md
-    python -m benchmarks.zeroing_passes --device cuda --batch 16 --precisions float32,bfloat16
+    python -m benchmarks.zeroing_passes --device cuda --batch 16 --precisions float32,bfloat16 --swin 1
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ def table(options: argparse.Namespace) -> Iterator[str]:
     yield f"|---|---|{'---|' * len(ways)}---|---|"
     with tempfile.TemporaryDirectory() as scratch:
         rows = photos(Path(scratch), options.photos)
-        for checkpoint in (*SHIPPED, swin(Path(scratch) / "swin")):
+        large = [swin(Path(scratch) / "swin")] if options.swin else []
+        for checkpoint in (*SHIPPED, *large):
             yield row(checkpoint, rows, options)
 
 
@@ -162,4 +164,5 @@ if __name__ == "__main__":
         repeats=5,
         precisions="float32",
         compile=0,
+        swin=0,
     )
