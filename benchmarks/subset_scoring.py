@@ -141,7 +141,8 @@ def against_masked_passes(case: Case, options: argparse.Namespace, device: torch
     yield (
         f"(a) / (c) = {masked[1] / ours:.0f}; (c) / (d) = {ours / cnn:.2f}; largest difference (a) - (c) over {sample} "
         f"subsets: {float((plain_S - scores_S[chosen]).abs().max()):.1e} MOS (standard deviation of the scores over "
-        f"subsets: {float(scores_S.std()):.3f}); backbone and all subsets: {1 / (ours + cnn):.2f} photos a second."
+        f"subsets: {float(scores_S.std()):.3f}); backbone and all subsets: {1 / (ours + cnn):.2f} photos a second "
+        f"with {torch.get_num_threads()} threads."
     )
     yield ""
 

@@ -21,11 +21,10 @@ KONIQ_PHOTOS = 10_073
 
 def rate_of_a_core(measured: str) -> float:
     """Photos a second and core, from the text of the benchmark's result."""
-    threads = re.search(r"(\d+) threads", measured)
-    rate = re.search(r"backbone and all subsets: ([\d.]+) photos a second", measured)
-    if threads is None or rate is None:
+    found = re.search(r"backbone and all subsets: ([\d.]+) photos a second with (\d+) threads", measured)
+    if found is None:
         raise ValueError(f"{MEASURED} has no rate: run python -m benchmarks.subset_scoring")
-    return float(rate[1]) / int(threads[1])
+    return float(found[1]) / int(found[2])
 
 
 def hours(photos: int, rate: float, nodes: int, start_minutes: float) -> float:
