@@ -21,9 +21,9 @@ from halfiqa_ray.tables.writing import number
 LOOKS = (Look(BLUE, "o"), Look(VERMILLION, "s", "--"))
 # A panel: the value, what it is, and where the exact values are.
 PANELS = (
-    ("error", "mean absolute error of a block's value (MOS units)", 0.0),
-    ("spearman", "rank correlation of the blocks' magnitudes", 1.0),
-    ("overlap", "share of the important half that is found", 1.0),
+    ("error", "mean absolute error, MOS units", 0.0),
+    ("spearman", "rank correlation", 1.0),
+    ("overlap", "important half found", 1.0),
 )
 
 
@@ -58,7 +58,8 @@ def estimates(output: str, run: Run) -> Drawn:
         "Estimated Shapley values against the exact ones",
         sentences(
             "Shapley values estimated from a few of the stored subset scores, against the exact values from all of "
-            "them (dotted).",
+            "them (dotted): error of a block's value, rank correlation of the blocks' magnitudes, and the share of the "
+            "important half that is found.",
             about(run, first["n"]),
             f"Mean over images of the mean over {first['draws']} draws; bands: {resampled(first)}.",
             "Evaluations are scores that an estimate asks a model for, each a pass where not all subsets can be had.",
