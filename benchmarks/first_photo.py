@@ -29,12 +29,14 @@ IMPORTS = "import halfiqa_ray.pipelines.rank, halfiqa_ray.pipelines.aggregate, r
 RAY = "import ray; ray.init(include_dashboard=False, log_to_driver=False, logging_level=40); ray.shutdown()"
 
 
-def write_photos(folder: Path, count: int) -> None:
-    """JPEGs of 1024 x 768."""
+def write_photos(folder: Path, count: int) -> list[str]:
+    """Make a folder of JPEGs of 1024 x 768; returns their paths."""
     folder.mkdir()
+    names = [str(folder / f"{number}.jpg") for number in range(count)]
     whole = Image.fromarray(data.astronaut()).resize((1024, 1024), Image.Resampling.LANCZOS)
-    for number in range(count):
-        whole.crop((0, 8 * number, 1024, 768 + 8 * number)).save(folder / f"{number}.jpg", quality=90)
+    for number, name in enumerate(names):
+        whole.crop((0, 8 * number, 1024, 768 + 8 * number)).save(name, quality=90)
+    return names
 
 
 def taken(code: str) -> float:

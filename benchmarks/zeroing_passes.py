@@ -24,9 +24,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 import yaml
-from PIL import Image
-from skimage import data
 
+from benchmarks.first_photo import write_photos
 from benchmarks.printing import machine, run
 from halfiqa_ray.config import GridSettings, ModelSettings
 from halfiqa_ray.masking.grid import Grid
@@ -57,11 +56,7 @@ def swin(folder: Path) -> str:
 
 def photos(folder: Path, count: int) -> pa.Table:
     """Rows of photos of 1024 x 768 as the stream gives them to a decoding stage, asked for halves of ``RANKINGS``."""
-    whole = Image.fromarray(data.astronaut()).resize((1024, 1024), Image.Resampling.LANCZOS)
-    names = []
-    for number in range(count):
-        names.append(str(folder / f"{number}.jpg"))
-        whole.crop((0, 4 * number, 1024, 768 + 4 * number)).save(names[-1], quality=90)
+    names = write_photos(folder, count)
     work = [
         {"model": 0, "ranking": str(r) if r else None, "fill": "zero" if r else "none"} for r in range(RANKINGS + 1)
     ]
@@ -147,7 +142,7 @@ def table(options: argparse.Namespace) -> Iterator[str]:
     yield f"| model | bare loop, passes/s | {' | '.join(ways)} | decode and resize, ms a photo | decoding cores |"
     yield f"|---|---|{'---|' * len(ways)}---|---|"
     with tempfile.TemporaryDirectory() as scratch:
-        rows = photos(Path(scratch), options.photos)
+        rows = photos(Path(scratch) / "photos", options.photos)
         large = [swin(Path(scratch) / "swin")] if options.swin else []
         for checkpoint in (*SHIPPED, *large):
             yield row(checkpoint, rows, options)

@@ -16,7 +16,7 @@ def run(planted):
 
 
 @pytest.fixture(scope="module")
-def rows(run, tmp_path_factory):
+def rows(run):
     rng, found = np.random.default_rng(1), []
     for estimator in ("permutations", "kernel_shap"):
         for cost in (1024, 64, 256):
