@@ -12,6 +12,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from halfiqa_ray.collecting import end_quickly, no_collections
+
 
 class Job(NamedTuple):
     """One job.
@@ -152,6 +154,7 @@ def run_job(name: str, arguments: Sequence[str] | None = None, program: str | No
     job's own name.
     """
     job = JOBS[name]
+    end_quickly()
     words = sys.argv[1:] if arguments is None else arguments
     called = program or job.program or f"{name}.py"
     from halfiqa_ray.config import parse  # the list of jobs needs no settings
@@ -175,5 +178,6 @@ def run_job(name: str, arguments: Sequence[str] | None = None, program: str | No
 
 def _entry(place: str) -> Callable[..., int]:
     module, function = place.split(":")
-    found: Any = getattr(import_module(module), function)
+    with no_collections():
+        found: Any = getattr(import_module(module), function)
     return found

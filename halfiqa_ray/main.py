@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from halfiqa_ray import __version__
+from halfiqa_ray.collecting import end_quickly, no_collections
 from halfiqa_ray.command import run_job
 from halfiqa_ray.commands.table import OWN, jobs
 
@@ -28,6 +29,7 @@ A --config that is no file of yours is one that comes with the package, such as 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    end_quickly()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters that a file's name has
     try:
@@ -77,5 +79,6 @@ def _item(name: str, text: str) -> list[str]:
 
 def _entry(place: str) -> Callable[[Sequence[str], str], int]:
     module, function = place.split(":")
-    found: Callable[[Sequence[str], str], int] = getattr(import_module(module), function)
+    with no_collections():
+        found: Callable[[Sequence[str], str], int] = getattr(import_module(module), function)
     return found

@@ -70,7 +70,7 @@ def test_the_published_recipes_stages():
     assert (triq.main.epochs, triq.finetune.learning_rate, triq.patience) == (120, 1e-6, 40)
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m != "swin_iqa"])
+@pytest.mark.parametrize("model", MODELS)
 def test_recipes_for_biq2021(model):
     settings = read("data/biq2021.yaml", f"models/biq2021/{model}.yaml")
     assert settings.model.name == model

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from halfiqa_ray import storage
+from halfiqa_ray.collecting import no_collections
 from halfiqa_ray.config import BackboneSettings
 from halfiqa_ray.models.base import Preprocessing
 from halfiqa_ray.models.resnet50_v1 import ResNet50V1
@@ -57,8 +58,9 @@ def _declared() -> torch.library.Library | None:
 
 def timm() -> Any:
     """The package."""
-    declare_missing_operators()
-    return importlib.import_module("timm")
+    with no_collections():
+        declare_missing_operators()
+        return importlib.import_module("timm")
 
 
 class WeightsError(ValueError):

@@ -13,6 +13,7 @@ import ray
 import ray.data
 
 from halfiqa_ray import machine
+from halfiqa_ray.collecting import no_collections
 from halfiqa_ray.config import Settings
 from halfiqa_ray.runtime import address, room
 from halfiqa_ray.runtime.capacity import capacity
@@ -67,7 +68,8 @@ def _start(dashboard: bool) -> str | None:
         return None
     folder = room.folder()
     try:
-        _start_private(folder, dashboard)
+        with no_collections():
+            _start_private(folder, dashboard)
     except BaseException as error:
         room.leave(folder)
         if isinstance(error, Exception):  # of Ray's own processes: a plain Exception, say, after half a minute
