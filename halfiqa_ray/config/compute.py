@@ -34,6 +34,11 @@ class ComputeSettings(Section):
         description="Compile models for these passes by torch.compile (minutes, once an actor and model); what cannot "
         "be compiled, or scores otherwise then, runs as it is, which is said.",
     )
+    measures: Literal["cpu", "scoring"] = Field(
+        "cpu",
+        description="Where measures are computed at every pixel: `cpu` = where photos are decoded, `scoring` = on the "
+        "models' device, by torch (equal to rounding; small images stay on the CPU), for nodes with few CPUs a GPU.",
+    )
     decode_cpus: float = Field(0.5, gt=0, description="CPUs that a decoding task reserves in Ray.")
     killed_photos: int = Field(
         20,

@@ -40,11 +40,17 @@ def boundary_connectivity(pixels_HW3: Pixels) -> Map:
 
     Not a probability. A photo of one colour has none: 0 everywhere. Raises ValueError for anything but such a photo.
     """
+    return bilinear(small_boundary_connectivity(pixels_HW3), *pixels_HW3.shape[:2])
+
+
+def small_boundary_connectivity(pixels_HW3: Pixels) -> Map:
+    """The same at the size of the small image, before it is enlarged: float32 (h, w), sides of `LONGEST_SIDE` at most.
+
+    Raises ValueError for anything but an RGB uint8 photo.
+    """
     check_pixels(pixels_HW3)
-    height, width = pixels_HW3.shape[:2]
     pieces = superpixels(_lab(_shrink(pixels_HW3)))
-    foreground_P = _foreground(pieces).astype(np.float32)
-    return bilinear(foreground_P[pieces.labels_HW], height, width)
+    return _foreground(pieces).astype(np.float32)[pieces.labels_HW]
 
 
 def _shrink(pixels_HW3: Pixels) -> Pixels:

@@ -128,7 +128,7 @@ def _band_columns(luma_HW: Map) -> list[Map]:
 
     V are the columns up to the band's outer edge: there is nothing to transform beyond. ``luma_HW`` is overwritten.
     """
-    band_HW = _band_of_coefficient(*luma_HW.shape)
+    band_HW = band_of_coefficient(*luma_HW.shape)
     coefficients_HW = fft.dctn(luma_HW, norm="ortho", overwrite_x=True)
     heights = [np.count_nonzero(band_HW[:, 0] <= band) for band in range(BANDS)]
     widths = [np.count_nonzero(band_HW[0] <= band) for band in range(BANDS)]
@@ -142,7 +142,7 @@ def _band_columns(luma_HW: Map) -> list[Map]:
 
 
 @functools.lru_cache(maxsize=2)
-def _band_of_coefficient(height: int, width: int) -> NDArray[np.int8]:
+def band_of_coefficient(height: int, width: int) -> NDArray[np.int8]:
     """The band of every coefficient of the cosine transform, -1 for DC: int8 (H, W)."""
     down = np.arange(height) * (NYQUIST / height)
     across = np.arange(width) * (NYQUIST / width)

@@ -14,10 +14,10 @@ import numpy as np
 
 from halfiqa_ray.config import MeasureSettings, ObjectnessSettings
 from halfiqa_ray.measures.average import average
-from halfiqa_ray.measures.boundary_connectivity import boundary_connectivity
+from halfiqa_ray.measures.boundary_connectivity import small_boundary_connectivity
 from halfiqa_ray.measures.frequency import Combination, band_weights, frequency_maps
-from halfiqa_ray.measures.pixels import Map, Pixels, check_pixels, luma
-from halfiqa_ray.measures.saliency import RECIPES, spectral_residual
+from halfiqa_ray.measures.pixels import Map, Pixels, bilinear, luma
+from halfiqa_ray.measures.saliency import RECIPES, small_spectral_residual
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,8 @@ class Measures:
 
     ``band_means`` are the mean magnitudes of the ten frequency bands over the data set (the mean over its photos of
     ``frequency.band_means``). Without them there is no ``frequency_csf_whitened``, and the average needs another
-    combination. ``device`` is where pixel objectness runs; all else runs on the CPU, in one thread.
+    combination. ``device`` is where pixel objectness runs; all else runs on the CPU, in one thread (and what is done at
+    every pixel elsewhere too: `on_device`).
 
     Raises ValueError for settings that do not go together, and CaffemodelError for weights that do not fit.
     """
@@ -49,14 +50,14 @@ class Measures:
         device: str | torch.device = "cpu",
     ) -> None:
         self._recipe = RECIPES[settings.saliency.recipe]
-        combination = settings.frequency.combination
-        if combination == "csf_whitened":
-            band_weights(combination, band_means)  # says what is missing
+        self.combination = settings.frequency.combination
+        if self.combination == "csf_whitened":
+            band_weights(self.combination, band_means)  # says what is missing
         self.combinations: tuple[Combination, ...] = tuple(
             each for each in get_args(Combination) if each != "csf_whitened" or band_means is not None
         )
-        self._weights_MK = np.stack([band_weights(each, band_means) for each in self.combinations])
-        self.default_frequency = f"frequency_{combination}"
+        self.weights_MK = np.stack([band_weights(each, band_means) for each in self.combinations])
+        self.default_frequency = f"frequency_{self.combination}"
         self._network = _network(settings.objectness, device)
         self.objectness = f"objectness_{settings.objectness.model}"
         self.averaged = f"averaged_{settings.objectness.model}"
@@ -82,15 +83,26 @@ class Measures:
         The average is that of saliency, the frequency map of the settings' combination, and objectness.
         Raises ValueError for anything but such a photo.
         """
-        check_pixels(pixels_HW3)
-        maps = {"saliency": spectral_residual(pixels_HW3, self._recipe)}
-        frequency_MHW = frequency_maps(luma(pixels_HW3), self._weights_MK)
+        size = pixels_HW3.shape[:2]
+        enlarged = {name: bilinear(small_HW, *size) for name, small_HW in self.small_maps(pixels_HW3).items()}
+        maps = {"saliency": enlarged["saliency"]}
+        frequency_MHW = frequency_maps(luma(pixels_HW3), self.weights_MK)
         for combination, map_HW in zip(self.combinations, frequency_MHW, strict=True):
             maps[f"frequency_{combination}"] = map_HW
-        objectness = self._network or boundary_connectivity
-        maps[self.objectness] = objectness(pixels_HW3)
+        maps[self.objectness] = enlarged[self.objectness]
         maps[self.averaged] = average([maps["saliency"], maps[self.default_frequency], maps[self.objectness]])
         return maps
+
+    def small_maps(self, pixels_HW3: Pixels) -> dict[str, Map]:
+        """Saliency and objectness at the sizes at which they are computed, before they are enlarged: float32 each.
+
+        Raises ValueError for anything but an RGB uint8 photo.
+        """
+        objectness = self._network.small if self._network else small_boundary_connectivity
+        return {
+            "saliency": small_spectral_residual(pixels_HW3, self._recipe),
+            self.objectness: objectness(pixels_HW3),
+        }
 
 
 def _network(settings: ObjectnessSettings, device: str | torch.device) -> PixelObjectness | SalientObject | None:

@@ -107,6 +107,10 @@ class PixelObjectness:
 
         As published: one photo a pass, the mean taken off, filled up to 513 x 513 with zeros below and to the right.
         """
+        return bilinear(self.small(pixels_HW3), *pixels_HW3.shape[:2])
+
+    def small(self, pixels_HW3: Pixels) -> Map:
+        """The same at the network's size, before it is enlarged: float32 (h, w), sides of 513 at most."""
         check_pixels(pixels_HW3)
         height, width = pixels_HW3.shape[:2]
         scale = min(1.0, SIDE / max(height, width))
@@ -119,7 +123,7 @@ class PixelObjectness:
         with torch.inference_mode():
             logits_CHW = self.network(image_CHW[None])[0, :, :rows, :columns]
             object_HW = logits_CHW.softmax(0)[1]
-        return bilinear(object_HW.cpu().numpy(), height, width)
+        return object_HW.cpu().numpy()
 
 
 def network_from(layers: dict[str, Blobs]) -> LargeFov:

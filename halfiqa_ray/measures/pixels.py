@@ -48,8 +48,8 @@ def bilinear(map_HW: NDArray[np.floating], height: int, width: int) -> NDArray[n
     """Resize between the two nearest values along each axis, pixel centres at half, edges repeated; no antialiasing."""
     if map_HW.shape == (height, width):
         return map_HW
-    above, below, down = _neighbours(map_HW.shape[0], height, map_HW.dtype)
-    left, right, across = _neighbours(map_HW.shape[1], width, map_HW.dtype)
+    above, below, down = neighbours(map_HW.shape[0], height, map_HW.dtype)
+    left, right, across = neighbours(map_HW.shape[1], width, map_HW.dtype)
     wide = map_HW[:, left] * (1 - across) + map_HW[:, right] * across
     resized_HW = np.empty((height, width), map_HW.dtype)
     for rows in rows_at_once(resized_HW):
@@ -65,10 +65,10 @@ def rows_at_once(map_HW: NDArray[Any]) -> Iterator[slice]:
     return (slice(top, top + step) for top in range(0, height, step))
 
 
-def _neighbours(
+def neighbours(
     length: int, target: int, dtype: np.dtype[np.floating]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
-    """For every target cell its two source cells and the share of the second."""
+    """For every target cell its two source cells, intp (target,) each, and the share of the second, (target,)."""
     position = (np.arange(target) + 0.5) * length / target - 0.5
     first = np.floor(position).astype(np.intp)
     return first.clip(0, length - 1), (first + 1).clip(0, length - 1), (position - first).astype(dtype)

@@ -55,15 +55,21 @@ def spectral_residual(pixels_HW3: Pixels, recipe: Recipe = AUTHORS) -> Map:
 
     A photo of one grey value is nowhere salient: 0 everywhere. Raises ValueError for anything but such a photo.
     """
+    return bilinear(small_spectral_residual(pixels_HW3, recipe), *pixels_HW3.shape[:2])
+
+
+def small_spectral_residual(pixels_HW3: Pixels, recipe: Recipe = AUTHORS) -> Map:
+    """Saliency at the size of the recipe's small image, before it is enlarged: float32 (h, w) in [0, 1], highest 1.
+
+    A photo of one grey value gives zeros. Raises ValueError for anything but an RGB uint8 photo.
+    """
     check_pixels(pixels_HW3)
-    height, width = pixels_HW3.shape[:2]
     small_HW = _shrink(grey8(pixels_HW3), recipe)
     if np.ptp(small_HW) < LEAST_CONTRAST:
-        return np.zeros((height, width), np.float32)
+        return np.zeros(small_HW.shape, np.float32)
     saliency_HW = _smooth(_residual_magnitude(small_HW, recipe), recipe)
     low = saliency_HW.min() if recipe.from_minimum else 0.0
-    scaled_HW = ((saliency_HW - low) / (saliency_HW.max() - low)).astype(np.float32)
-    return bilinear(scaled_HW, height, width)
+    return ((saliency_HW - low) / (saliency_HW.max() - low)).astype(np.float32)
 
 
 def _shrink(grey_HW: Pixels, recipe: Recipe) -> NDArray[np.float64]:

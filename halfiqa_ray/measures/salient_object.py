@@ -73,13 +73,16 @@ class SalientObject:
         Not a probability. Where the network sees no difference, 0 everywhere. Raises ValueError for anything but such
         a photo.
         """
+        return bilinear(self.small(pixels_HW3), *pixels_HW3.shape[:2])
+
+    def small(self, pixels_HW3: Pixels) -> Map:
+        """The same at the network's size, before it is enlarged: float32 (SIDE, SIDE)."""
         check_pixels(pixels_HW3)
-        height, width = pixels_HW3.shape[:2]
         small_HW3 = Image.fromarray(pixels_HW3).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         unit_HW3 = np.asarray(small_HW3, np.float32) / max(1, np.asarray(small_HW3).max())
         image_1CHW = np.ascontiguousarray(((unit_HW3 - MEAN) / DEVIATION).transpose(2, 0, 1)[None])
         found_HW = self._session.run([self._output], {self._input: image_1CHW})[0].reshape(SIDE, SIDE)
         low, high = found_HW.min(), found_HW.max()
         if not high > low:
-            return np.zeros((height, width), np.float32)
-        return bilinear((found_HW - low) / (high - low), height, width).astype(np.float32, copy=False)
+            return np.zeros((SIDE, SIDE), np.float32)
+        return ((found_HW - low) / (high - low)).astype(np.float32, copy=False)

@@ -289,6 +289,8 @@ class PhotoJob:
         if self.measure:
             of = f"{pc.sum(todo['measure']).as_py() or 0} photos" if self.measures else "as stored, for the rankings"
             lines.append(f"  measures {', '.join(self.measure.names)}: {of}, run {self.measure.key[:8]}")
+            if self.measures and plan.settings.compute.measures == "scoring":
+                lines.append(f"    at every pixel {self._measured_on(scorers)}")
         if explain:
             planned["explained_photos"] = sum(1 for asked in todo["explain"].to_pylist() if asked)
             lines += explain.announcement(planned["explained_photos"], pc.sum(todo["mapped"]).as_py() or 0)
@@ -330,6 +332,11 @@ class PhotoJob:
         if zero:
             rankings = [*zero.rankings, *zero.after]
             self.record.note(models=[m.uri for m in zero.models], rankings=rankings, fills=[*zero.fills])
+
+    def _measured_on(self, scorers: Scorers) -> str:
+        if self.ranks or self.zero:
+            return f"on {scorers.device}, by torch"
+        return "on cpu: this job has no models, whose device compute.measures asks for"
 
 
 def said_of_passes(counts: Counts, precision: str) -> list[str]:

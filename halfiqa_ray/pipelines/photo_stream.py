@@ -26,7 +26,7 @@ from halfiqa_ray.runtime.counting import Counts, Timed, count_errors, counting, 
 from halfiqa_ray.runtime.resources import WRITE_CPUS, Scorers
 from halfiqa_ray.stages.decode import Size
 from halfiqa_ray.stages.explain import explain_passes
-from halfiqa_ray.stages.measures import MapMeasures, MeasurePhotos
+from halfiqa_ray.stages.measures import MapMeasures, MeasurePhotos, SmallMeasures
 from halfiqa_ray.stages.parts import Output, WriteParts, marks_uri
 from halfiqa_ray.stages.score import ScorePhotos, stored_columns
 from halfiqa_ray.stages.watched import KILLED, Watched
@@ -124,8 +124,16 @@ class Stream:
     def _before_scoring(self, counter: Any) -> list[Callable[[pa.Table], pa.Table]]:
         steps: list[Callable[[pa.Table], pa.Table]] = [Timed("decode", self.plan.decode(self.zeroed_sizes), counter)]
         if self.measure is not None:
-            steps.append(self._watching("measure")(Timed("measure", self.measure, counter)))
+            split = self._measured_by_scorers
+            stage = self.measure if split is None else SmallMeasures(split)
+            steps.append(self._watching("measure")(Timed("measure", stage, counter)))
         return steps
+
+    @property
+    def _measured_by_scorers(self) -> MeasurePhotos | None:
+        """The measures that are finished on the models' device, where there is one and the settings ask for it."""
+        asked = self.plan.settings.compute.measures == "scoring" and self._networks
+        return self.measure if asked and isinstance(self.measure, MeasurePhotos) else None
 
     def _watching(self, stage: str) -> Callable[[Callable[..., Any]], Watched]:
         marks = storage.absolute(marks_uri(self.errors, stage))
@@ -151,6 +159,7 @@ class Stream:
             "planned": self.planned,
             "precision": settings.compute.precision,
             "compiled": settings.compute.compile,
+            "measure": self._measured_by_scorers,
         }
 
     @property
@@ -210,7 +219,7 @@ class ScoringActor:
         scoring: Any = ScorePhotos(
             **stage, done=lambda count: self.counter.add.remote(count, 0), told=counter.passes_are.remote
         )
-        for name in ("subsets", "explain", "zeroed"):
+        for name in ("finish_measures", "subsets", "explain", "zeroed"):
             if (part := getattr(scoring, name)) is not None:
                 setattr(scoring, name, Timed(name, part, counter))
         self.stage = watch(Timed("score", scoring, counter))

@@ -17,7 +17,7 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.models.sources import Source
 from halfiqa_ray.stages.decode import without_pixels
 from halfiqa_ray.stages.explain import ExplainPhotos
-from halfiqa_ray.stages.measures import MEASURES
+from halfiqa_ray.stages.measures import MEASURES, FinishMeasures, MeasurePhotos
 from halfiqa_ray.stages.subsets import ScoreSubsets, output_schema
 from halfiqa_ray.stages.zeroing import ZEROED, Halves, ScoreZeroed
 
@@ -31,6 +31,7 @@ class ScorePhotos:
     With ``explain``, first what each row's ``explain`` asks for, of the models ``zeroed``. The halves that are zeroed
     come from the subset scores, from explanations, from ``measures`` and from the column ``halves``, as far as they
     are there, and from the controls that need no more than the image's id. Either checkpoint argument may be empty.
+    With ``measure`` the rows are those of `SmallMeasures`, and what is left of the measures is done on the device.
     ``done`` is called with the number of photos, as they are done. ``planned`` is the SHA-256 of the weights of every
     checkpoint; others are a CheckpointError. ``precision``, ``compiled`` and ``told`` are for `ScoreZeroed`.
     """
@@ -50,7 +51,9 @@ class ScorePhotos:
         precision: str = "float32",
         compiled: bool = False,
         told: Callable[[str, float | None, str], None] = lambda name, change, why: None,
+        measure: MeasurePhotos | None = None,
     ) -> None:
+        self.finish_measures = None if measure is None else FinishMeasures(measure, device)
         self.grid, self.seed, self.batch_size, self.done = Grid(grid.rows, grid.columns), seed, batch_size, done
         self.zeroed = None
         if zeroed:
@@ -77,6 +80,8 @@ class ScorePhotos:
         return pa.concat_tables([self._score(rows.slice(start, self.batch_size)) for start in steps])
 
     def _score(self, rows: pa.Table) -> pa.Table:
+        if self.finish_measures is not None:
+            rows = self.finish_measures(rows)
         if self.explain is not None:
             rows = self.explain(rows)
         stored = stored_columns(rows)

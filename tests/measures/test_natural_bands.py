@@ -27,4 +27,4 @@ def test_they_are_what_whitens_by_default():
     assert settings.frequency.whitening == "natural"
     measures = Measures(settings, natural_band_means())
     weights_K = band_weights("csf_whitened", natural_band_means())
-    np.testing.assert_array_equal(measures._weights_MK[measures.combinations.index("csf_whitened")], weights_K)
+    np.testing.assert_array_equal(measures.weights_MK[measures.combinations.index("csf_whitened")], weights_K)

@@ -89,6 +89,24 @@ def test_one_part_at_a_time_gives_the_same_rows(cluster, fresh, together, tmp_pa
         assert len({row["zeroed_blocks"] for row in rows if row["ranking"] == "image_plcc"}) == 2
 
 
+def test_measures_on_the_models_device_are_those_of_the_cpu(cluster, fresh, together, tmp_path, capsys):
+    """By actors, under the same keys: equal but for rounding, and all that hangs on them equal."""
+    output = tmp_path / "on_device"
+    shutil.copytree(fresh, output)
+    settings = settings_of(output)
+    compute = settings.compute.model_copy(update={"measures": "scoring"})
+    assert rank.run(settings.model_copy(update={"compute": compute})) == 0
+    assert "at every pixel on cpu, by torch" in capsys.readouterr().out
+    assert last_record(output, "rank")["stages"]["finish_measures"]["photos"] == PHOTOS
+    found, expected = everything(output), everything(together)
+    assert found["rank"] == expected["rank"]
+    assert found["zeroed"] == expected["zeroed"]
+    [[run, rows]] = found["measures"].items()
+    for row, of_cpu in zip(rows, expected["measures"][run], strict=True):
+        assert row.pop("block_means") == pytest.approx(of_cpu["block_means"], rel=1e-4, abs=1e-5)
+        assert row == {name: value for name, value in of_cpu.items() if name != "block_means"}
+
+
 def test_a_run_that_was_stopped_anywhere_is_completed(cluster, together, tmp_path, capsys):
     """Images are missing from some outputs, as after a kill between two files: those rows come back, bit for bit."""
     output = tmp_path / "stopped"

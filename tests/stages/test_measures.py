@@ -12,7 +12,7 @@ from halfiqa_ray.measures.frequency import band_means
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.measures.pixels import luma
 from halfiqa_ray.stages.decode import Decode
-from halfiqa_ray.stages.measures import MEASURES, BandMeans, MeasurePhotos
+from halfiqa_ray.stages.measures import MEASURES, BandMeans, FinishMeasures, MeasurePhotos, SmallMeasures
 from tests.stages.test_subsets import write_photos
 
 MEANS = tuple(np.linspace(9, 1, 10).tolist())
@@ -39,6 +39,26 @@ def test_block_means_of_every_measure_at_the_size_to_score(tmp_path):
         assert min(np.array(each["block_means"])[high]) >= max(np.array(each["block_means"])[low])
 
 
+def test_in_two_steps_is_as_in_one(tmp_path):
+    rows = write_photos(tmp_path, 4, size=(120, 90))
+    (tmp_path / "1.png").write_bytes(b"not a photo")
+    rows = Decode(64, 96)(rows.append_column("measure", pa.array([True, True, False, True])))
+    whole = MeasurePhotos(MeasureSettings(), MEANS, GRID, 1)
+    once = whole(rows)
+    twice = FinishMeasures(whole, "cpu")(SmallMeasures(whole)(rows))
+    assert sorted(twice.column_names) == sorted(once.column_names)
+    twice = twice.select(once.column_names)
+    assert twice.schema == once.schema
+    assert twice.drop_columns("measures").equals(once.drop_columns("measures"))
+    for expected, found in zip(once["measures"].to_pylist(), twice["measures"].to_pylist(), strict=True):
+        assert (expected is None) == (found is None)
+        for one, other in zip(expected or (), found or (), strict=True):
+            assert one.keys() == other.keys()
+            assert other["measure"] == one["measure"]
+            assert other["block_means"] == pytest.approx(one["block_means"], rel=1e-4, abs=1e-5)
+            assert other["high_blocks"] == one["high_blocks"]
+
+
 def test_a_flat_photo_is_all_ties(tmp_path):
     Image.new("RGB", (96, 64), "grey").save(tmp_path / "flat.png")
     rows = pa.table({"image_id": ["flat.png"], "uri": [str(tmp_path / "flat.png")], "measure": [True]})
@@ -51,11 +71,12 @@ def test_a_flat_photo_is_all_ties(tmp_path):
 def test_a_photo_with_fewer_pixels_than_blocks_is_not_measured(tmp_path):
     Image.new("RGB", (2, 64)).save(tmp_path / "thin.png")
     rows = pa.table({"image_id": ["thin.png"], "uri": [str(tmp_path / "thin.png")], "measure": [True]})
-    table = MeasurePhotos(MeasureSettings(), MEANS, GRID, 1)(Decode(64, 96, native=True)(rows))
-    assert table["measure_error"].to_pylist() == ["cannot be measured"]
-    assert "thin.png" in table["measure_message"][0].as_py()
-    assert table["error"].to_pylist() == [None]  # whether it can be ranked is for the ranking to say
-    assert table["measures"].null_count == 1
+    whole, decoded = MeasurePhotos(MeasureSettings(), MEANS, GRID, 1), Decode(64, 96, native=True)(rows)
+    for table in (whole(decoded), FinishMeasures(whole, "cpu")(SmallMeasures(whole)(decoded))):
+        assert table["measure_error"].to_pylist() == ["cannot be measured"]
+        assert "thin.png" in table["measure_message"][0].as_py()
+        assert table["error"].to_pylist() == [None]  # whether it can be ranked is for the ranking to say
+        assert table["measures"].null_count == 1
 
 
 def test_band_means_of_each_photo(tmp_path):

@@ -7,7 +7,7 @@ from halfiqa_ray import schema, storage
 from halfiqa_ray.config import MeasureSettings
 from halfiqa_ray.masking.controls import centre_half, random_halves
 from halfiqa_ray.masking.grid import Grid
-from halfiqa_ray.stages.measures import MeasurePhotos
+from halfiqa_ray.stages.measures import MeasurePhotos, SmallMeasures
 from halfiqa_ray.stages.outputs import measures_output, rank_output, zeroed_output
 from halfiqa_ray.stages.parts import WriteParts
 from halfiqa_ray.stages.score import KNOWN_HALVES, ScorePhotos, stored_columns
@@ -20,15 +20,16 @@ from tests.stages.test_zeroing import DECODE, GRID, checkpoints  # noqa: F401  (
 RANKINGS = [None, "level_plcc", "shapley", "saliency", "control_random", "control_centre"]
 
 
-def todo(rows, rank, measure, zero, known=()):
+MEASURE = MeasurePhotos(MeasureSettings(), MEANS, GRID, 1)
+
+
+def todo(rows, rank, measured, zero, known=(), measure=MEASURE):
     """Manifest rows with their work; ``rank`` ... are one value for each row."""
     work = [[{"model": m, "ranking": r, "fill": "zero"} for m in (0, 1) for r in asked] for asked in zero]
-    rows = rows.append_column("rank", pa.array(rank)).append_column("measure", pa.array(measure))
+    rows = rows.append_column("rank", pa.array(rank)).append_column("measure", pa.array(measured))
     rows = rows.append_column("zero", pa.array(work, WORK))
     halves = [[{"ranking": r, "half": h} for r, h in known] or None] * rows.num_rows
-    return MeasurePhotos(MeasureSettings(), MEANS, GRID, 1)(
-        DECODE(rows.append_column("halves", pa.array(halves, KNOWN_HALVES)))
-    )
+    return measure(DECODE(rows.append_column("halves", pa.array(halves, KNOWN_HALVES))))
 
 
 def test_together_is_what_the_parts_give_alone(checkpoints, tmp_path):  # noqa: F811
@@ -51,6 +52,18 @@ def test_together_is_what_the_parts_give_alone(checkpoints, tmp_path):  # noqa: 
     alone = ScoreZeroed(checkpoints, GRID, threads=1)(rows, halves)
     assert together["zeroed"].to_pylist() == [[pytest.approx(row) for row in found.rows] for found in alone]
     assert [len(found.rows) for found in alone] == [22, 22, 0, 22]
+
+
+def test_measures_finished_on_the_device_give_their_halves_too(checkpoints, tmp_path):  # noqa: F811
+    photos, work = write_photos(tmp_path, 3), ([True] * 3, [True, True, False], [["saliency"], [], []])
+    scorer = ScorePhotos(checkpoints[0], checkpoints[:1], GRID, batch_size=2, threads=1, measure=MEASURE)
+    on_device = scorer(todo(photos, *work, measure=SmallMeasures(MEASURE)))
+    before = ScorePhotos(checkpoints[0], checkpoints[:1], GRID, batch_size=2, threads=1)(todo(photos, *work))
+    assert sorted(on_device.column_names) == sorted(before.column_names)
+    assert on_device["measures"].is_valid().to_pylist() == [True, True, False]
+    assert on_device["zeroed"].to_pylist() == [
+        [pytest.approx(row) for row in rows] for rows in before["zeroed"].to_pylist()
+    ]
 
 
 def test_every_part_only_where_it_is_asked_for(checkpoints, tmp_path):  # noqa: F811
