@@ -43,7 +43,7 @@ class DeviceMeasures:
             name: bilinear(torch.from_numpy(np.array(small_HW)).to(self.device), *size)
             for name, small_HW in small_maps.items()
         }
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels_HW3)).to(self.device)
+        pixels = torch.from_numpy(np.array(pixels_HW3)).to(self.device)
         frequency_MHW = frequency_maps(luma(pixels), self._weights_MK)
         of_default = frequency_MHW[measures.combinations.index(measures.combination)]
         saliency_HW, objectness_HW = enlarged["saliency"], enlarged[measures.objectness]
