@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp
 
 from halfiqa_ray.data.manifest import Row
 
@@ -63,6 +62,8 @@ def _spread(part: Sequence[float | None], everything: Sequence[float | None]) ->
     values, reference = _known(part), _known(everything)
     if not len(values):
         return Spread(None, None, None)
+    from scipy.stats import ks_2samp  # a second to import, which photos without scores need not wait for
+
     deviation = float(values.std(ddof=1)) if len(values) > 1 else None
     return Spread(float(values.mean()), deviation, float(ks_2samp(values, reference, method="asymp").statistic))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +15,6 @@ import pyarrow.compute as pc
 from halfiqa_ray import schema, storage
 from halfiqa_ray.pipelines.photo_stream import WATCHED, Stream, error_columns, is_soon_here, passes
 from halfiqa_ray.pipelines.plans.checkpoints import Checkpoint
-from halfiqa_ray.pipelines.plans.explaining import ExplainPlan
 from halfiqa_ray.pipelines.plans.measures import MeasurePlan
 from halfiqa_ray.pipelines.plans.run import Plan
 from halfiqa_ray.pipelines.plans.zeroing import ZeroPlan
@@ -28,6 +28,9 @@ from halfiqa_ray.stages.outputs import rank_output
 from halfiqa_ray.stages.parts import Output, compact, marks_uri, settle_errors, working_uri
 from halfiqa_ray.stages.watched import are_suspects, forget, forgive, retry
 from halfiqa_ray.stages.work import Wanted, discard_other_halves, explained_halves, rule_halves, work
+
+if TYPE_CHECKING:
+    from halfiqa_ray.pipelines.plans.explaining import ExplainPlan  # and, with it, what figures are drawn by
 
 
 @dataclass(frozen=True)

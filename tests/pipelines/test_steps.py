@@ -33,3 +33,13 @@ def test_tasks_that_decode_and_measure_do_without_torch():
     watch = partial(Watched, marks="marks", most=1)
     assert imported_for([Timed("decode", decode, None), watch(Timed("measure", measure, None))]) == []
     assert imported_for([BandMeans(decode), Tell(None)]) == []
+
+
+def test_what_networks_and_tables_import_is_left_until_ray_starts():
+    """The rank job brings it in while Ray's processes start: seconds of ten photos' twenty."""
+    code = (
+        "import sys, halfiqa_ray.pipelines.rank\n"
+        "print(*sorted({'timm', 'torchvision', 'scipy.stats', 'openpyxl', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

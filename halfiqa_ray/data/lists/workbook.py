@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import openpyxl
-
 from halfiqa_ray.data.lists.cells import Line, header_place, key
 from halfiqa_ray.data.problems import DataError
 
@@ -78,7 +76,9 @@ def _choose(uri: str, sheets: Sequence[Sheet], wanted: Sequence[str], names: tup
 
 
 def _sheets(data: bytes) -> list[Sheet]:
-    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    from openpyxl import load_workbook  # slow to import, and few lists are workbooks
+
+    book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     try:
         found = [Sheet(sheet.title, sheet.sheet_state == "visible", _lines(sheet)) for sheet in book.worksheets]
     finally:
@@ -97,7 +97,9 @@ def _with_formulas(data: bytes, sheet: Sheet) -> list[Line]:
     width = max(len(line.cells) for line in sheet.lines)
     if all(len(line.cells) == width and all(line.cells) for line in sheet.lines):
         return sheet.lines
-    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True)
+    from openpyxl import load_workbook
+
+    book = load_workbook(io.BytesIO(data), read_only=True)
     try:
         formulas = {line.number: line.cells for line in _lines(book[sheet.title])}
     finally:
