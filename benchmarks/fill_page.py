@@ -5,7 +5,8 @@ In the page a table stands between two comments, which name the stored table and
     <!-- table: section2 scope=test -->
     <!-- end -->
 
-``shipped`` is no stored table: it is what the records of the shipped models of a data set say.
+``shipped`` is no stored table: it is what the records of the shipped models of a data set say. ``trainings`` is what
+`benchmarks.trainings` wrote.
 
     python -m benchmarks.fill_page --page docs/biq2021.md --tables docs/biq2021
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmarks import trainings
 from benchmarks.printing import run
 from halfiqa_ray import storage
 from halfiqa_ray.models import shipped
@@ -47,6 +49,8 @@ def _table(name: str, conditions: str, tables: Path) -> str:
     rows = [row for row in table.to_pylist() if all(str(row[key]) == value for key, value in wanted.items())]
     if not rows:
         raise ValueError(f"{stored} has no row with {conditions.strip()}")
+    if name == "trainings":
+        return trainings.markdown(rows)
     if name == "carry_over":
         return carry_over.markdown(pa.Table.from_pylist(rows, table.schema)).split("\n\n", 2)[2].strip()
     page = section2_text.PAGE if name == "section2" else PAGES[name]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import trainings
 from benchmarks.fill_page import fill
 from halfiqa_ray import schema, storage
 from halfiqa_ray.models import shipped
@@ -38,6 +39,28 @@ def test_a_page_is_filled_from_stored_tables(output, tmp_path):  # noqa: F811
     assert "old" not in filled
     assert filled.endswith("its end\n")
     assert fill(filled, tmp_path / "tables") == filled
+
+
+def test_a_training_is_a_row_of_what_its_files_say(tmp_path):
+    """A shipped model's record with a history of two epochs, as jobs/train.py leaves them."""
+    record = read_record(str(shipped.folder("biq2021/triq")))
+    folder = tmp_path / "results" / "checkpoints" / "biq2021" / "triq" / "default"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_bytes((shipped.folder("biq2021/triq") / "model.json").read_bytes())
+    told = {"stage": "main", "stage_epochs": 2, "loss": 1.0, "learning_rate": 1e-3, "plcc": 0.5, "srcc": 0.5}
+    told |= {"rmse": 0.1, "best": True, "epochs_left": 0, "finished": 0.0}
+    epochs = [told | {"epoch": n, "images_per_second": 10.0 * n, "seconds": 60.0} for n in (1, 2)]
+    (folder / "history.json").write_text(json.dumps(epochs))
+    table = tmp_path / "trainings.parquet"
+    options = SimpleNamespace(results=str(tmp_path / "results"), table=str(table))
+    [shown] = trainings.work(options)
+    [row] = storage.read_table(str(table)).to_pylist()
+    assert (row["epochs"], row["seconds"], row["images_per_second"]) == (2, 120.0, 20.0)
+    assert row["plcc_test"] == record.metrics["test"].plcc
+    low, high = record.metrics["test"].plcc_interval
+    assert f"{record.metrics['test'].plcc:.3f} [{low:.3f}, {high:.3f}]" in shown
+    page = "<!-- table: trainings model=triq -->\n<!-- end -->"
+    assert shown in fill(page, tmp_path)
 
 
 def test_a_table_that_is_not_stored_is_no_table(tmp_path):
