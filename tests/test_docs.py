@@ -81,10 +81,11 @@ def test_shipped_models_are_small_whole_and_told_truly(name):
             assert f"{getattr(found, number):.3f} [{low:.3f}, {high:.3f}]" in card
 
 
-def test_the_page_of_biq2021_shows_the_stored_tables():
-    page = (ROOT / "docs" / "biq2021.md").read_text()
-    assert page.count("<!-- table: ") >= 10
-    assert fill(page, ROOT / "docs" / "biq2021") == page
+@pytest.mark.parametrize(("name", "least"), [("biq2021", 10), ("outside", 1)])
+def test_a_page_of_results_shows_the_stored_tables(name, least):
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    assert page.count("<!-- table: ") >= least
+    assert fill(page, ROOT / "docs" / name) == page
 
 
 def test_the_page_of_biq2021_has_the_numbers_of_the_model():
