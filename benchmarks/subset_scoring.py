@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.printing import machine, run
 from halfiqa_ray.config import BackboneSettings, ModelSettings
@@ -154,13 +155,15 @@ def by_tokens(options: argparse.Namespace, device: torch.device) -> Iterator[str
     yield ""
     yield (
         "| tokens | threads | random, s | trained, s | trained / random | ResNet-50, s | random / ResNet-50 "
-        "| trained / ResNet-50 | own backbone, s | trained / own backbone |"
+        "| trained / ResNet-50 | own backbone, s | trained / own backbone | GFLOP of products: subsets | ResNet-50 "
+        "| own backbone |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     for tokens in map(int, options.tokens.split(",")):
         random = Case(random_model(SIZES[tokens]), tokens, device, scaled=True)
         trained = Case(trained_model(SIZES[tokens]), tokens, device, scaled=False)
         works = {"random": random.ours, "trained": trained.ours, "resnet": random.backbone, "own": trained.backbone}
+        products = " | ".join(f"{products_of(works[name]):.2f}" for name in ("random", "resnet", "own"))
         for threads in map(int, options.threads.split(",")):
             torch.set_num_threads(threads)
             found = seconds(works, options.repeats, options.clock, device)
@@ -169,8 +172,16 @@ def by_tokens(options: argparse.Namespace, device: torch.device) -> Iterator[str
             soft, sharp, resnet, own = (found[name] for name in works)
             yield (
                 f"| {tokens} | {threads} | {soft:.3f} | {sharp:.3f} | {sharp / soft:.2f} | {resnet:.3f} "
-                f"| {soft / resnet:.2f} | {sharp / resnet:.2f} | {own:.3f} | {sharp / own:.2f} |"
+                f"| {soft / resnet:.2f} | {sharp / resnet:.2f} | {own:.3f} | {sharp / own:.2f} "
+                f"| {products} |"
             )
+
+
+def products_of(work: Callable[[], object]) -> float:
+    """GFLOP of matrix products and convolutions, a multiplication and an addition counted as two."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 1e9
 
 
 def measure(options: argparse.Namespace) -> Iterator[str]:
