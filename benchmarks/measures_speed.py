@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
@@ -33,6 +34,8 @@ from halfiqa_ray.masking.grid import Grid
 from halfiqa_ray.measures import average, blocks, boundary_connectivity, frequency, pixels, saliency, superpixels
 from halfiqa_ray.measures.measures import Measures
 from halfiqa_ray.measures.natural_bands import natural_band_means
+from halfiqa_ray.measures.on_device import DeviceMeasures
+from halfiqa_ray.measures.on_device import block_means as means_of
 from halfiqa_ray.stages.decode import Decode
 from tests.measures import whole_maps
 
@@ -115,6 +118,12 @@ def measuring(photos: list[Photo], repeats: int) -> Iterable[str]:
             lambda each: [blocks.block_means(m, grid) for m in measures.measure(each).values()],
         ),
     }
+    on_device = DeviceMeasures(measures)
+    small_maps = {id(each): measures.small_maps(each) for each in photos}
+    by_torch: dict[str, Callable[[Photo], object]] = {
+        "what stays on the CPU with compute.measures scoring": measures.small_maps,
+        "the rest, by torch on this CPU": lambda each: means_of(on_device.measure(each, small_maps[id(each)]), grid),
+    }
     yield "| measures | before | after | after / before |"
     yield "|---|---|---|---|"
     for name, (before, after) in parts.items():
@@ -125,6 +134,9 @@ def measuring(photos: list[Photo], repeats: int) -> Iterable[str]:
             after_ms += found["after"]
         old, new = statistics.median(before_ms), statistics.median(after_ms)
         yield f"| {name} | {old:.1f} | {new:.1f} | {new / old:.2f} |"
+    for name, work in by_torch.items():
+        alone = [ms for each in photos for ms in in_turn({name: partial(work, each)}, repeats)[name]]
+        yield f"| {name} | | {statistics.median(alone):.1f} | |"
 
 
 def bare(files: list[str], height: int, width: int) -> list[Photo]:
@@ -165,6 +177,7 @@ def decoding(photos: list[Photo], repeats: int) -> Iterable[str]:
 
 def work(options: argparse.Namespace) -> Iterable[str]:
     """Both tables."""
+    torch.set_num_threads(1)
     photos = [photo(name) for name in NAMES[: options.photos]]
     yield (
         f"{machine()}. Processor milliseconds a photo of {WIDTH} x {HEIGHT}, medians of {options.repeats} turns on "

@@ -21,7 +21,7 @@ def instead():
     """The package measures by the functions here."""
     with ExitStack() as stack:
         for module, names in (
-            (measures, "luma frequency_maps average"),
+            (measures, "luma bilinear frequency_maps average"),
             (saliency, "grey8 bilinear"),
             (boundary_connectivity, "superpixels bilinear"),
         ):
