@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -187,20 +188,13 @@ def decode_many(data: bytes, height: int, width: int, count: int) -> None:
         decode(data, height, width)
 
 
-def measure_many(data: bytes, height: int, width: int, count: int) -> None:
-    """Work of one process: all measures of a photo at the size to score."""
+def measure_many(data: bytes, height: int, width: int, count: int, small: bool = False) -> None:
+    """Work of one process: all measures of a photo at the size to score, or what stays on the CPU of them."""
     measures = Measures(MeasureSettings(), natural_band_means())
     pixels = decode(data, height, width)
+    work = measures.small_maps if small else measures.measure
     for _ in range(count):
-        measures.measure(pixels)
-
-
-def small_many(data: bytes, height: int, width: int, count: int) -> None:
-    """Work of one process: what of the measures stays on the CPU where the device does the rest."""
-    measures = Measures(MeasureSettings(), natural_band_means())
-    pixels = decode(data, height, width)
-    for _ in range(count):
-        measures.small_maps(pixels)
+        work(pixels)
 
 
 def measured_on(device: torch.device, height: int, width: int, size: Size) -> float:
@@ -282,7 +276,7 @@ def report(size: Size, device: torch.device) -> Iterator[str]:
     triq, _ = settings_of("triq", size)
     decoded = node_rate(decode_many, triq.height, triq.width, size.photos)
     measured = node_rate(measure_many, triq.height, triq.width, size.measured)
-    small = node_rate(small_many, triq.height, triq.width, size.measured)
+    small = node_rate(partial(measure_many, small=True), triq.height, triq.width, size.measured)
     at_pixels = measured_on(device, triq.height, triq.width, size)
     yield ""
     yield (

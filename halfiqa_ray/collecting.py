@@ -8,6 +8,7 @@ through all of them (a second and a half). Both find nothing to do.
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +26,11 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
+@functools.cache  # once a process is enough
 def end_quickly() -> None:
     """Let this process end without looking through its objects; what runs at its exit, such as Ray's end, still runs.
 
     Modules and what they and cycles of objects hold are left to the operating system: Python does not promise to
     finalise them at exit either. A file must be closed by who opened it, as all are here.
     """
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)  # ran last if registered first: nothing that comes later is kept from collecting
+    atexit.register(gc.freeze)  # handlers run from the last to the first: those that come later still collect

@@ -162,7 +162,7 @@ def run_job(name: str, arguments: Sequence[str] | None = None, program: str | No
     read = partial(parse, called, job.description, job.sections)
     settings = read(words)
     try:
-        entry = _entry(job.entry)
+        entry = imported(job.entry)
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
@@ -176,7 +176,8 @@ def run_job(name: str, arguments: Sequence[str] | None = None, program: str | No
         return 2
 
 
-def _entry(place: str) -> Callable[..., int]:
+def imported(place: str) -> Callable[..., int]:
+    """The function that ``module:function`` names, its module imported."""
     module, function = place.split(":")
     with no_collections():
         found: Any = getattr(import_module(module), function)

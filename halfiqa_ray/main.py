@@ -9,12 +9,11 @@ import difflib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 
 from halfiqa_ray import __version__
-from halfiqa_ray.collecting import end_quickly, no_collections
-from halfiqa_ray.command import run_job
+from halfiqa_ray.collecting import end_quickly
+from halfiqa_ray.command import imported, run_job
 from halfiqa_ray.commands.table import OWN, jobs
 
 WIDTH = 100
@@ -52,9 +51,9 @@ def _run(words: Sequence[str]) -> int:
         return 0
     name, rest = words[0].replace("_", "-"), words[1:]
     if name in OWN:
-        return _entry(f"halfiqa_ray.commands.{OWN[name].entry}:run")(rest, f"halfiqa {name}")
+        return imported(f"halfiqa_ray.commands.{OWN[name].entry}:run")(rest, f"halfiqa {name}")
     if name == "query":
-        return _entry("halfiqa_ray.commands.query:run")(rest, "halfiqa query")
+        return imported("halfiqa_ray.commands.query:run")(rest, "halfiqa query")
     if name in jobs():
         return run_job(name.replace("-", "_"), rest, f"halfiqa {name}")
     close = difflib.get_close_matches(name, [*OWN, *jobs()], 1)
@@ -75,10 +74,3 @@ def overview() -> str:
 def _item(name: str, text: str) -> list[str]:
     column = 2 + max(map(len, [*OWN, *jobs()])) + 2
     return textwrap.wrap(f"  {name}".ljust(column) + text, WIDTH, subsequent_indent=" " * column)
-
-
-def _entry(place: str) -> Callable[[Sequence[str], str], int]:
-    module, function = place.split(":")
-    with no_collections():
-        found: Callable[[Sequence[str], str], int] = getattr(import_module(module), function)
-    return found

@@ -64,7 +64,7 @@ def frequency_maps(luma_HW: Tensor, weights_MK: Tensor) -> Tensor:
     where arithmetic is cheap, and another way than that of `frequency`.
     """
     height, width = luma_HW.shape
-    even_HW = (luma_HW.double() - luma_HW.double().mean()).float()
+    even_HW = luma_HW - luma_HW.mean(dtype=torch.float64).float()
     mirrored = torch.cat([even_HW, even_HW.flip(0)])
     spectrum = torch.fft.rfft2(torch.cat([mirrored, mirrored.flip(1)], 1))
     band = _band_of_frequency(height, width, luma_HW.device)
