@@ -10,16 +10,19 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
+from halfiqa_ray import machine
 from halfiqa_ray.data.photos.images import Bounds
 from halfiqa_ray.stages.decode import Decode, pixels_of
 
 BATCHES_AHEAD = 2
+PHOTOS_OF_A_TASK = 32  # of 8, half of what a task costs is Ray's, where photos are small
 
 
 class RayDataPixels:
     """What `PhotoCache` gives, decoded elsewhere and anew each time, so that neither memory nor one node bounds it.
 
-    Every call of ``batches`` is one Ray Data execution over the photos in their order. A block is one batch.
+    Every call of ``batches`` is one Ray Data execution over the photos in their order. As many photos are decoded at a
+    time as this machine has cores.
     """
 
     def __init__(self, uris: Sequence[str], height: int, width: int, bounds: Bounds, decode_cpus: float) -> None:
@@ -34,8 +37,7 @@ class RayDataPixels:
         """
         if not len(places):
             return
-        blocks = [pa.table({"place": part, "uri": [self.uris[place] for place in part]}) for part in places]
-        photos: Any = ray.data.from_arrow(blocks)
+        photos: Any = ray.data.from_arrow([self._rows(np.concatenate(parts)) for parts in _tasks(places)])
         photos.context.execution_options.preserve_order = True
         photos.context.enable_progress_bars = False
         photos.context.print_on_execution_start = False
@@ -44,6 +46,9 @@ class RayDataPixels:
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=self.decode_cpus,
+            # Without a bound as many processes are started as Ray has room for, each of which imports Ray, and are ended
+            # when an epoch is over: with two cores, half of the time.
+            compute=ray.data.TaskPoolStrategy(machine.cores()),
         )
         sizes = {len(part) for part in places[:-1]}
         assert len(sizes) <= 1, "all batches but the last are of one size"  # noqa: S101
@@ -59,3 +64,12 @@ class RayDataPixels:
             for row, photo in pixels_of(batch):
                 pixels_NHWC[row] = photo
             yield pixels_NHWC, readable_N
+
+    def _rows(self, places: NDArray[np.int64]) -> pa.Table:
+        return pa.table({"place": places, "uri": [self.uris[place] for place in places]})
+
+
+def _tasks(places: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:
+    """The batches of one task after another: whole ones, of `PHOTOS_OF_A_TASK` photos together where they are small."""
+    batches = max(1, PHOTOS_OF_A_TASK // len(places[0]))
+    return (places[start : start + batches] for start in range(0, len(places), batches))

@@ -43,8 +43,10 @@ BOOTSTRAP = 1000
 # Ray Train takes a worker's report only when it looks at its health, every 2 s by default, and the next report waits.
 HEALTH_SECONDS = 0.5
 # Torch's threads wait for each other after every operation. By default they spin, and where anything else runs on their
-# cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin.
-WAITING = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+# cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin. Sleeping at
+# once takes a fifth of the speed of cores that nothing else wants (benchmarks/waiting_threads.py): so they spin for some
+# microseconds. GNU's OpenMP, torch's own on Linux, knows the count, and then not the policy; others know the policy.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
 # glibc gives large blocks of memory back to the system as soon as they are free, and each step then pays for every page
 # of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 28)}
@@ -95,7 +97,7 @@ def fit_on_workers(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
             callbacks=list(callbacks),
             worker_runtime_env={
-                "env_vars": WAITING | {name: os.environ.get(name, value) for name, value in KEEPING.items()}
+                "env_vars": {name: os.environ.get(name, value) for name, value in (waiting() | KEEPING).items()}
             },
         ),
     )
@@ -111,6 +113,11 @@ def fit_on_workers(
         ) from error
     if message := folder.failure():
         raise TrainingError(message)
+
+
+def waiting() -> dict[str, str]:
+    """`WAITING`, or nothing where the environment says how threads wait: then nothing of ours may overrule it."""
+    return {} if WAITING.keys() & os.environ else WAITING
 
 
 def torch_threads(settings: TrainSettings) -> int:
