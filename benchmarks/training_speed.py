@@ -2,8 +2,8 @@
 
 Both sides take the same decoded photos in memory, the same batches, the same optimiser and threads. The bare loop has
 no Ray, no progress, no validation. It runs before, between and after the two jobs, in the order of the columns, so that
-a drift of the machine shows; the rate of a job is that of its best epoch but the first. "Ray Data" is the job with photos
-decoded anew by Ray Data tasks, which is more work than the loop's, on the same cores.
+a drift of the machine shows; the rate of a job is that of its best epoch but the first. "Ray Data" is the job with
+photos decoded anew by Ray Data tasks, which is more work than the loop's, on the same cores.
 
     make reproduce-demo    # or its first jobs: photos and manifest
     python -m benchmarks.training_speed --output benchmarks/results/training_speed.md
@@ -121,8 +121,8 @@ def work(options: argparse.Namespace) -> Iterable[str]:
     return [
         f"{machine(threads=threads)}; {options.photos} pictures of 192 x 256, batches of 8; images a second.",
         "",
-        "| model | bare loop | training job, in memory | bare loop | job, Ray Data | bare loop | in memory / loops beside "
-        "it | Ray Data / loops beside it | inference / bare inference |",
+        "| model | bare loop | training job, in memory | bare loop | job, Ray Data | bare loop | "
+        "in memory / loops beside it | Ray Data / loops beside it | inference / bare inference |",
         "|---|---|---|---|---|---|---|---|---|",
         *lines,
     ]

@@ -1,8 +1,8 @@
-"""Training threads that spin while they wait against threads that sleep, alone and beside one busy process.
+"""Training threads that spin while they wait, that sleep, and that do both, alone and beside one busy process.
 
-Each rate is of a process of its own, with the niceness that Ray gives its workers, because OMP_WAIT_POLICY is read when
-a process starts. It runs the bare loop of `benchmarks.training_speed`: no Ray. The busy process counts, and shares the
-cores as Ray's own processes, decoding or another worker would. The four cells are run in turn, ``--repeats`` times.
+Each rate is of a process of its own, with the niceness that Ray gives its workers, because OpenMP reads its variables
+when a process starts. It runs the bare loop of `benchmarks.training_speed`: no Ray. The busy process counts, and shares
+the cores as Ray's own processes, decoding or another worker would. The cells are run in turn, ``--repeats`` times.
 
     make reproduce-demo    # or its first jobs: photos and manifest
     python -m benchmarks.waiting_threads --output benchmarks/results/waiting_threads.md
@@ -24,8 +24,13 @@ from contextlib import contextmanager
 from benchmarks.demo_models import settings_of
 from benchmarks.printing import machine, run
 from benchmarks.training_speed import bare, shortened
+from halfiqa_ray.training.workers import WAITING
 
-POLICY = "OMP_WAIT_POLICY"
+WAYS: dict[str, dict[str, str]] = {
+    "spin (OpenMP's default)": {},
+    "sleep (PASSIVE)": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spin for microseconds, then sleep (the training job's)": WAITING,
+}
 NICENESS = 15  # Ray's default for its workers
 
 
@@ -49,42 +54,43 @@ def neighbour(there: bool) -> Iterator[None]:
             busy.kill()
 
 
-def timed(policy: str | None, busy: bool, model: str, photos: int, threads: int) -> float:
-    """`rate` in a fresh process; without a policy with OpenMP's own."""
-    before = os.environ.pop(POLICY, None)
-    if policy:
-        os.environ[POLICY] = policy
+def timed(waiting: dict[str, str], busy: bool, model: str, photos: int, threads: int) -> float:
+    """`rate` in a fresh process with those variables, and none of the others."""
+    before = {name: os.environ.pop(name, None) for name in WAITING}
+    os.environ.update(waiting)
     try:
         with neighbour(busy), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             return fresh.submit(rate, model, photos, threads).result()
     finally:
-        os.environ.pop(POLICY, None)
-        if before is not None:
-            os.environ[POLICY] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def work(options: argparse.Namespace) -> Iterable[str]:
     """The table."""
     threads = len(os.sched_getaffinity(0))
-    rates: dict[tuple[bool, str | None], list[float]] = {}
+    rates: dict[tuple[bool, str], list[float]] = {}
     for _ in range(options.repeats):
         for busy in (False, True):
-            for policy in (None, "PASSIVE"):
-                found = timed(policy, busy, options.model, options.photos, threads)
-                print(f"busy neighbour {busy}, {POLICY} {policy}: {found:.1f} images a second", flush=True)
-                rates.setdefault((busy, policy), []).append(found)
+            for ways, waiting in WAYS.items():
+                found = timed(waiting, busy, options.model, options.photos, threads)
+                print(f"busy neighbour {busy}, {ways}: {found:.1f} images a second", flush=True)
+                rates.setdefault((busy, ways), []).append(found)
     lines = []
     for busy in (False, True):
-        spins, sleeps = rates[busy, None], rates[busy, "PASSIVE"]
-        told = (f"{statistics.median(found):.1f} ({min(found):.1f} to {max(found):.1f})" for found in (spins, sleeps))
-        ratio = statistics.median(sleeps) / statistics.median(spins)
-        lines.append(f"| {'one busy process' if busy else 'nothing'} | {' | '.join(told)} | {ratio:.2f} |")
+        cells = [
+            f"{statistics.median(found):.1f} ({min(found):.1f} to {max(found):.1f})"
+            for found in (rates[busy, ways] for ways in WAYS)
+        ]
+        lines.append(f"| {'one busy process' if busy else 'nothing'} | {' | '.join(cells)} |")
     return [
         f"{machine(threads=threads)}; {options.model}, {options.photos} pictures of 192 x 256, batches of 8; images a "
         f"second, median and range of {options.repeats}.",
         "",
-        "| beside it runs | threads spin (OpenMP's default) | threads sleep (PASSIVE) | ratio |",
-        "|---|---|---|---|",
+        f"| beside it runs | {' | '.join(f'threads {ways}' for ways in WAYS)} |",
+        "|---" * (1 + len(WAYS)) + "|",
         *lines,
     ]
 

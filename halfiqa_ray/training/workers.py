@@ -44,12 +44,18 @@ BOOTSTRAP = 1000
 HEALTH_SECONDS = 0.5
 # Torch's threads wait for each other after every operation. By default they spin, and where anything else runs on their
 # cores (Ray itself, decoding, another worker) the one that is waited for has to wait for those that spin. Sleeping at
-# once takes a fifth of the speed of cores that nothing else wants (benchmarks/waiting_threads.py): so they spin for some
+# once costs speed where nothing else wants the cores (benchmarks/waiting_threads.py): so they spin for some
 # microseconds. GNU's OpenMP, torch's own on Linux, knows the count, and then not the policy; others know the policy.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
 # glibc gives large blocks of memory back to the system as soon as they are free, and each step then pays for every page
-# of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen.
-KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 28)}
+# of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen. Ray calls the worker in a thread
+# and a thread's own arena gives memory back whatever is set (41 against 50 images/s of Swin-IQA): so there is one arena.
+KEEPING = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 def fit_on_workers(

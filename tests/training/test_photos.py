@@ -1,7 +1,9 @@
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from halfiqa_ray.config import Settings
+from halfiqa_ray.training import feed
 from halfiqa_ray.training.photos import feeding
 
 ROWS = pa.table({"mos": [1.0, 2.0, None, 3.0]})  # 3 photos with MOS: 3 x 32 x 64 x 3 bytes
@@ -19,3 +21,11 @@ ROWS = pa.table({"mos": [1.0, 2.0, None, 3.0]})  # 3 photos with MOS: 3 x 32 x 6
 def test_how_photos_come_is_told(feed, cache_bytes, said):
     settings = Settings(model={"height": 32, "width": 64}, train={"feed": feed, "cache_bytes": cache_bytes})
     assert said in feeding(settings, ROWS)
+
+
+@pytest.mark.parametrize(("size", "of_a_task"), [(1, 32), (8, 4), (20, 1), (64, 1)])
+def test_a_task_of_ray_data_decodes_whole_batches(size, of_a_task):
+    batches = np.split(np.arange(size * 70 + 1), np.arange(size, size * 70 + 1, size))  # the last is a rest of one
+    tasks = list(feed._tasks(batches))
+    assert {len(task) for task in tasks[:-1]} == {of_a_task}
+    assert [batch.tolist() for task in tasks for batch in task] == [batch.tolist() for batch in batches]

@@ -240,16 +240,28 @@ def assert_two_are_missing(data, feed):
 
 
 @pytest.mark.slow
-def test_threads_of_training_workers_sleep_while_they_wait(cluster, data, monkeypatch):
-    told = data / "told.txt"
+def test_threads_of_training_workers_spin_briefly_and_then_sleep(cluster, data, monkeypatch):
+    told = data / "told.json"
+    names = list(workers.WAITING)
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
 
     def look(config):
-        told.write_text(os.environ.get("OMP_WAIT_POLICY", "not set"))
+        told.write_text(json.dumps({name: os.environ.get(name) for name in names}))
 
     monkeypatch.setattr(workers, "worker", look)
     settings = settings_for(data)
     workers.fit_on_workers(settings, RunFolder.of(settings), str(data / "errors"))
-    assert told.read_text() == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    assert json.loads(told.read_text()) == workers.WAITING
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_how_threads_wait_is_left_to_an_environment_that_says_it(name, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert workers.waiting() == workers.WAITING
+    monkeypatch.setenv(name, "ACTIVE")
+    assert workers.waiting() == {}
 
 
 def test_lack_of_memory_says_which_setting_to_lower():
