@@ -48,8 +48,8 @@ HEALTH_SECONDS = 0.5
 # microseconds. GNU's OpenMP, torch's own on Linux, knows the count, and then not the policy; others know the policy.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
 # glibc gives large blocks of memory back to the system as soon as they are free, and each step then pays for every page
-# of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen. Ray calls the worker in a thread
-# and a thread's own arena gives memory back whatever is set (41 against 50 images/s of Swin-IQA): so there is one arena.
+# of its maps again: 8.3 against 11.9 images/s on one core where nothing is frozen. Ray calls the worker in a thread,
+# and a thread's own arena gives memory back whatever is set (41 against 50 images/s of Swin-IQA): so there is one.
 KEEPING = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
