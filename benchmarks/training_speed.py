@@ -129,4 +129,4 @@ def work(options: argparse.Namespace) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    run(__doc__, work, models="triq,aihiqnet,koncept,dbcnn,swin_iqa", photos=320)
+    run(__doc__, work, models="triq,aihiqnet,koncept,dbcnn,swin_iqa", photos=240)

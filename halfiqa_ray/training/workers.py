@@ -103,7 +103,7 @@ def fit_on_workers(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=STATES_KEPT),
             callbacks=list(callbacks),
             worker_runtime_env={
-                "env_vars": {name: os.environ.get(name, value) for name, value in (waiting() | KEEPING).items()}
+                "env_vars": waiting() | {name: os.environ.get(name, value) for name, value in KEEPING.items()}
             },
         ),
     )
@@ -122,8 +122,8 @@ def fit_on_workers(
 
 
 def waiting() -> dict[str, str]:
-    """`WAITING`, or nothing where the environment says how threads wait: then nothing of ours may overrule it."""
-    return {} if WAITING.keys() & os.environ else WAITING
+    """`WAITING`, or what the environment says of how threads wait, for workers on other machines too: that alone."""
+    return {name: os.environ[name] for name in WAITING if name in os.environ} or WAITING
 
 
 def torch_threads(settings: TrainSettings) -> int:
