@@ -193,7 +193,7 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
     yield f"{machine(device)}; 2 layers, width 32, 8 heads, 3 x 4 blocks, float32. {CLOCK_WORDS[options.clock]}"
     yield ""
     if options.sample:
-        torch.set_num_threads(max(map(int, options.threads.split(","))))
+        torch.set_num_threads(min(map(int, options.threads.split(","))))  # an actor has one
         yield from against_masked_passes(Case(random_model(SIZES[PAPER]), PAPER, device, scaled=True), options, device)
     yield from by_tokens(options, device)
 
