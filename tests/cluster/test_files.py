@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import ValidationError
 
-from cluster.cost import MEASURED, hours, rate_of_a_core
+from cluster.cost import KONIQ_PHOTOS, MEASURED, hours, rate_of_a_core
 from halfiqa_ray.config import ComputeSettings
 from halfiqa_ray.runtime import capacity
 from halfiqa_ray.runtime.capacity import HEAD, with_node_types
@@ -187,7 +187,11 @@ def test_no_file_holds_a_key():
 
 def test_cost_is_computed_from_the_measured_rate():
     core = rate_of_a_core(MEASURED.read_text())
-    assert core == pytest.approx(0.42)
+    readme = (ROOT / "cluster" / "README.md").read_text()
+    assert f"the measured rate of {core:.2f} photos a second and core" in readme
+    for nodes in (1, 4, 8):
+        took = hours(KONIQ_PHOTOS, core * 6, nodes, 5)
+        assert f"| {nodes} | {took:.2f} | {took * nodes:.2f} |" in readme
     assert rate_of_a_core("x\nbackbone and all subsets: 2.00 photos a second with 4 threads.") == 0.5
     assert hours(7200, 2.0, 1, 0) == 1.0
     assert hours(7200, 2.0, 4, 30) == 0.75
