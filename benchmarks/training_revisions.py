@@ -46,8 +46,8 @@ def work(options: argparse.Namespace) -> Iterable[str]:
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "before"
         subprocess.run(["git", "worktree", "add", "--detach", str(tree), options.before], cwd=ROOT, check=True)
-        (tree / "results").symlink_to(ROOT / "results")
         try:
+            (tree / "results").symlink_to(ROOT / "results")
             for model in options.models.split(","):
                 found: dict[tuple[str, Path], list[float]] = defaultdict(list)
                 for _ in range(options.repeats):
